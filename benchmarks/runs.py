@@ -1,0 +1,154 @@
+"""The main job on real data: figures and promises of `curate run` over web archives and texts.
+
+Measures wall time, CPU, MB/s per core and peak memory per worker; then shows that the root
+digest is the same for 1, 2 and 4 workers, after `kill -9` at random moments with resume,
+which tasks a changed threshold and one more input file rerun, and that `curate whatif`
+agrees with a real rerun.
+
+    python benchmarks/runs.py --data DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from results import write_result
+
+CURATE = str(Path(sys.executable).with_name("curate"))
+
+CONFIG = """\
+run: {run}
+workdir: {workdir}
+executor: {{kind: local, workers: {workers}}}
+sources:
+  web: {{read: warc, paths: [{web}/*.warc.gz], extract: resiliparse}}
+  malformed: {{read: warc, paths: [{data}/web/malformed/*], extract: resiliparse}}
+  text: {{read: jsonl, paths: [{data}/text/*.jsonl.zst], text: text, id: id}}
+clean:
+  - language: {{min_score: 0.5}}
+  - rules: {{presets: [gopher-repetition, gopher-quality]}}
+  - rules: {{presets: [fineweb-paper], sources: [web]}}
+dedup:
+  exact: {{}}
+"""
+
+
+def call(*arguments: str) -> Any:
+    """Run a curate command that prints JSON."""
+    done = subprocess.run([CURATE, *arguments, "--json"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"curate {' '.join(arguments)}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def config(folder: Path, data: Path, web: Path, run: str, workers: int) -> str:
+    """Write one config; returns its path."""
+    path = folder / f"{run}-{workers}.yaml"
+    text = CONFIG.format(run=run, workdir=folder / f"runs-{run}-{workers}", workers=workers, data=data, web=web)
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def killed_and_resumed(path: str, kills: int, span: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Kill the whole process group at random moments, then finish; what was finished at each kill."""
+    chance, log = random.Random(20261121), []
+    for _ in range(kills):
+        child = subprocess.Popen(
+            [CURATE, "run", path, "--quiet", "--no-report"],
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        moment = 2.0 + chance.uniform(0.0, 1.0) * span  # about two seconds pass before the first task runs
+        time.sleep(moment)
+        alive = child.poll() is None
+        if alive:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        plan = call("plan", path)
+        finished = sum(step["finished"] for step in plan["steps"])
+        log.append({"after_s": round(moment, 2), "killed": alive, "tasks_finished": finished})
+    return call("run", path, "--no-report"), log
+
+
+def reran(summary: dict[str, Any]) -> dict[str, int]:
+    """Tasks really executed, by step."""
+    return {step["step"]: step["tasks"] - step["reused"] for step in summary["steps"] if step["tasks"] > step["reused"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with web/ and text/")
+    arguments = parser.parse_args()
+    data = arguments.data.resolve()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runs = {n: call("run", config(folder, data, data / "web", "workers", n), "--no-report") for n in (1, 2, 4)}
+        first = runs[1]
+        cpu = sum(step["cpu_s"] for step in first["steps"])
+        resumed, kills = killed_and_resumed(
+            config(folder, data, data / "web", "killed", 2), kills=5, span=runs[2]["wall_s"] / 2
+        )
+        path = config(folder, data, data / "web", "workers", 2)
+        run_folder = str(folder / "runs-workers-2" / "workers")
+        change = "clean.1.rules.override={gopher-quality.min_words: 30, gopher-quality.min_alphabetic_words: 0.7}"
+        planned = call("plan", path, "--set", change)
+        guess = call("whatif", run_folder, "gopher-quality.min_words=30", "gopher-quality.min_alphabetic_words=0.7")
+        changed = call("run", path, "--set", change, "--no-report")
+        # one more input file: the same crawl folder with an archive less, then with it again
+        web = folder / "web"
+        web.mkdir()
+        for archive in sorted((data / "web").glob("*.warc.gz"))[:-1]:
+            (web / archive.name).symlink_to(archive)
+        for archive in web.iterdir():  # copies: links that lead out of the folder are refused
+            target = archive.resolve()
+            archive.unlink()
+            shutil.copy2(target, archive)
+        grown = config(folder, data, web, "grown", 2)
+        call("run", grown, "--no-report")
+        last = sorted((data / "web").glob("*.warc.gz"))[-1]
+        shutil.copy2(last, web / last.name)
+        after = call("run", grown, "--no-report")
+    totals = first["totals"]
+    write_result(
+        "runs",
+        {
+            "totals": totals,
+            "sources": first["sources"],
+            "removed_by": first["removed_by"],
+            "quarantine": first["quarantine"],
+            "wall_s": {n: run["wall_s"] for n, run in runs.items()},
+            "task_cpu_s": round(cpu, 2),
+            "text_mb_per_cpu_s": round(totals["text_bytes_in"] / 1e6 / cpu, 2),
+            "stored_input_mb_per_cpu_s": round(totals["input_bytes"] / 1e6 / cpu, 2),
+            "max_rss_mb": {n: max(step["max_rss_mb"] for step in run["steps"]) for n, run in runs.items()},
+            "digest": {n: run["digest"] for n, run in runs.items()},
+            "killed": {"digest": resumed["digest"], "kills": kills, "same": resumed["digest"] == first["digest"]},
+            "changed_threshold": {
+                "planned": {s["step"]: {k: s[k] for k in ("finished", "run", "undecided")} for s in planned["steps"]},
+                "reran": reran(changed),
+                "whatif_kept": guess["rules"]["(kept)"],
+                "rerun_kept": [totals["documents"], changed["totals"]["documents"]],
+                "whatif_equals_rerun": {k: v[1] for k, v in guess["rules"].items() if v[1] and k != "(kept)"}
+                == changed["removed_by"]
+                and guess["rules"]["(kept)"][1] == changed["totals"]["documents"],
+            },
+            "one_more_file": {"reran": reran(after)},
+            "steps": [{k: s[k] for k in ("step", "tasks", "wall_s", "cpu_s", "max_rss_mb")} for s in first["steps"]],
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""`curate trace`: one document's whole fate, chapter by chapter.
+
+Other parts add chapters (tags, sampling, packing) through the entry-point group
+`curate.trace`: a callable `(Catalog, Fate) -> list[(heading, [(label, value), …])]`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from curation.catalog import Catalog, Fate, open_run
+from curation.commands.output import find_run, print_json, print_line
+from curation.histogram import StoredThreshold
+from curation.pipeline import registry
+from curation.text.display import block, line, name, raw
+
+Chapter = tuple[str, list[tuple[str, Any]]]
+TEXT_CHARACTERS = 600
+COPIES_SHOWN = 10
+
+
+def trace_document(text: str, id: str, *, as_json: bool) -> None:
+    """Print every chapter; texts are masked, clipped and safe to show."""
+    with open_run(find_run(text)) as catalog:
+        fate = catalog.document(id)
+        chapters = [("fate", _verdict(fate)), *_chapters(catalog, fate)]
+        for point in sorted(registry.door("curate.trace")):
+            chapters += registry.load("curate.trace", point)(catalog, fate)
+    if as_json:
+        print_json({"id": id, "outcome": fate.outcome, **{heading: _as_json(rows) for heading, rows in chapters}})
+        return
+    for heading, rows in chapters:
+        print_line(heading)
+        width = max((len(label) for label, _ in rows), default=0)
+        for label, value in rows:
+            first, *rest = str(value).split("\n")
+            print_line(f"  {label:<{width}}  {first}")
+            for more in rest:
+                print_line(f"  {'':<{width}}  {more}")
+
+
+def _as_json(rows: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A label that stands more than once (copies) gets a list."""
+    values: dict[str, list[Any]] = {}
+    for label, value in rows:
+        values.setdefault(label, []).append(value)
+    return {label: some[0] if len(some) == 1 else some for label, some in values.items()}
+
+
+def _verdict(fate: Fate) -> list[tuple[str, Any]]:
+    row = fate.row
+    if fate.outcome == "quarantined":
+        return [("outcome", "quarantined"), ("reason", row["reason"]), ("detail", line(row["detail"]))]
+    if fate.outcome == "removed":
+        detail = line(row["removed_detail"] or "")
+        return [("outcome", "removed"), ("by", row["removed_by"]), ("detail", detail)]
+    return [("outcome", "kept")]
+
+
+def _chapters(catalog: Catalog, fate: Fate) -> list[Chapter]:
+    if fate.outcome == "quarantined":
+        row = fate.row
+        place = [(key, row[key]) for key in ("source", "file", "record", "offset") if row[key] is not None]
+        return [("record", [(k, name(str(v))) for k, v in place]), ("first bytes", [("", raw(row["sample"] or b""))])]
+    return [c for c in (_record(fate.row), _rules(catalog, fate.row), _copies(fate), _text(fate.row)) if c[1]]
+
+
+def _record(row: dict[str, Any]) -> Chapter:
+    keys = ("source", "offset", "url", "date", "license", "extractor", "byte_count")
+    rows = [(key, line(str(row[key]))) for key in keys if row.get(key) is not None]
+    metadata = orjson.loads(row["metadata"]) if row.get("metadata") else {}
+    rows += [(line(str(key), 40), line(str(value))) for key, value in metadata.items()]
+    return "record", rows
+
+
+def _rules(catalog: Catalog, row: dict[str, Any]) -> Chapter:
+    """Every threshold with the document's value, in the order applied; the first that fails removes."""
+    rows: list[tuple[str, Any]] = []
+    if row.get("language") is not None:
+        rows.append(("language", f"{row['language']} (score {row['language_score']:.3f})"))
+    if row.get("stats") is None:
+        return "rules", rows
+    for threshold in catalog.thresholds:
+        if threshold.sources is not None and row["source"] not in threshold.sources:
+            continue
+        value = _value(threshold, row["stats"])
+        mark = "  ← removed here" if row.get("removed_by") == threshold.key else ""
+        shown = "no value" if value is None else f"{value:.6g}"
+        rows.append((threshold.key, f"{shown:>10}  removed if {threshold.remove_if} {threshold.value:g}{mark}"))
+    return "rules", rows
+
+
+def _value(threshold: StoredThreshold, stats: dict[str, int]) -> float | None:
+    value = float(stats[threshold.numerator])
+    if threshold.denominator is None:
+        return value
+    return value / stats[threshold.denominator] if stats[threshold.denominator] else None
+
+
+def _copies(fate: Fate) -> Chapter:
+    rows: list[tuple[str, Any]] = []
+    if fate.row.get("duplicate_count"):
+        rows.append(("duplicate_count", fate.row["duplicate_count"]))
+    for one in fate.ledger[:COPIES_SHOWN]:
+        if one["removed_id"] == fate.row["id"]:
+            rows.append(("copy of", f"{name(one['kept_id'])} ({one['rule']}, jaccard {one['jaccard']:.3f})"))
+        else:
+            rows.append(("stands for", f"{name(one['removed_id'])} ({one['rule']}, jaccard {one['jaccard']:.3f})"))
+    if len(fate.ledger) > COPIES_SHOWN:
+        rows.append(("", f"… and {len(fate.ledger) - COPIES_SHOWN:,} more"))
+    return "duplicates", rows
+
+
+def _text(row: dict[str, Any]) -> Chapter:
+    return "text", [("", block(row["text"], TEXT_CHARACTERS))] if row.get("text") else []

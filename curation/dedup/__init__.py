@@ -1,0 +1,1 @@
+"""Deduplication: exact copies here; near duplicates come with verification."""

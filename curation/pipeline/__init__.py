@@ -1,0 +1,1 @@
+"""Ground floor: config, plan, tasks, shards, executors.  Knows no step by name."""

@@ -1,0 +1,156 @@
+"""What a step sees while it executes one task: its inputs, its writers, its counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation.pipeline.errors import StrictStop
+from curation.pipeline.schema import REMOVED_BY, REMOVED_DETAIL
+from curation.pipeline.shards import Output, ShardWriter, row_groups
+from curation.pipeline.task import Input, Task
+
+DOCUMENTS = "documents"  # output of a read task and of the last step
+LAYER = "layer"  # output of a row-wise step
+SLICES = "slices"  # output of a global step: rows of all shards, sorted by shard and row
+SHARD_COLUMNS = ("shard", "row")
+
+
+class TaskContext:
+    """Handed to `Step.run`.  Everything a step writes goes through here, so it is atomic."""
+
+    def __init__(
+        self,
+        task: Task,
+        directory: Path,
+        output: Callable[[str, str], Path],
+        *,
+        public: frozenset[str] = frozenset(),
+        strict: bool = False,
+        advance: Callable[[int], None] = lambda n: None,
+    ) -> None:
+        self.task, self.directory = task, directory
+        self._output = output  # (task, output name) -> path of a finished task's file
+        self._public = public  # outputs that others may read
+        self._strict = strict
+        self.config: Any = task.config
+        self.counts: Counter[str] = Counter()
+        self.slices: dict[str, str] = {}
+        self.advance = advance  # call with the number of input bytes just done
+        self._writers: dict[str, ShardWriter] = {}
+
+    def writer(self, name: str, schema: pa.Schema, *, align: bool = False) -> ShardWriter:
+        """A new output file `<name>.parquet` of this task."""
+        path = self.directory / f"{name}.parquet"
+        self._writers[name] = ShardWriter(path, schema, align=align, private=name not in self._public)
+        return self._writers[name]
+
+    def quarantined(self, rows: int) -> None:
+        """Count quarantined records; under `--strict` the first one stops the run."""
+        self.counts["quarantined"] += rows
+        if rows and self._strict:
+            raise StrictStop(f"{self.task.name}: --strict: {rows} damaged record(s) would be quarantined")
+
+    def path(self, one: Input, file: str) -> Path:
+        """An output file of a task that this one reads."""
+        return self._output(one.task, file)
+
+    def layer_schema(self, layer: Input) -> pa.Schema:
+        """Columns that one of the task's layers holds."""
+        return pq.read_schema(self.path(layer, LAYER))
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The task's shard as it stands, row group by row group (see `shard_batches`)."""
+        paths = [self.path(self.task.inputs["read"][0], DOCUMENTS)]
+        paths += [self.path(one, LAYER) for one in self.task.inputs.get("layers", ())]
+        overlays = [
+            overlay_slice(self.path(one, SLICES), one.slice)
+            for one in self.task.inputs.get("overlays", ())
+            if one.slice is not None
+        ]
+        return shard_batches(paths, overlays, columns)
+
+    def all_shards(self, columns: list[str]) -> Iterator[tuple[int, str, str, Iterator[pa.RecordBatch]]]:
+        """For a global step: (number, name, source, batches) of every shard, in config order."""
+        overlays = [self.path(one, SLICES) for one in self.task.inputs["overlays"]]
+        overlays = [path for path in overlays if pq.read_metadata(path).num_rows]
+        for number, (name, source, read, layers) in enumerate(self.config["shards"]):
+            paths = [self.path(Input(read), DOCUMENTS), *(self.path(Input(layer), LAYER) for layer in layers)]
+            yield number, name, source, shard_batches(paths, [overlay_slice(p, name) for p in overlays], columns)
+
+    def close(self) -> dict[str, Output]:
+        """Finish every output file."""
+        return {name: writer.close() for name, writer in self._writers.items()}
+
+    def discard(self) -> None:
+        """Drop every output file (the task failed)."""
+        for writer in self._writers.values():
+            writer.discard()
+
+
+def shard_batches(
+    paths: list[Path], overlays: list[pa.Table], columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read columns, then layers, then overlays laid over each other, one row group at a time.
+
+    `columns=None` gives every column.  The first step that removed a document stays its
+    remover; of any other column the latest step's value counts.
+    """
+    start = 0
+    for parts in zip(*(_selected(path, columns) for path in paths), strict=True):
+        batch: dict[str, pa.Array] = {}
+        for part in parts:
+            merge(batch, dict(zip(part.schema.names, part.columns, strict=True)))
+        rows = parts[0].num_rows
+        for overlay in overlays:
+            spread = _spread(overlay, start, rows)
+            merge(batch, {name: column for name, column in spread.items() if columns is None or name in columns})
+        start += rows
+        yield pa.RecordBatch.from_pydict(batch)
+
+
+def merge(batch: dict[str, pa.Array], new: dict[str, pa.Array]) -> None:
+    """Lay new columns over a batch in place: the first remover stays, other values are replaced."""
+    if REMOVED_BY in batch and REMOVED_BY in new:
+        unset = pc.is_null(batch[REMOVED_BY])
+        for name in (REMOVED_BY, REMOVED_DETAIL):
+            if name in new and name in batch:
+                batch[name] = pc.if_else(unset, new[name], batch[name])
+        new = {name: column for name, column in new.items() if name not in (REMOVED_BY, REMOVED_DETAIL)}
+    for name, column in new.items():
+        batch[name] = pc.coalesce(column, batch[name]) if name in batch else column
+
+
+def overlay_slice(path: Path, shard: str) -> pa.Table:
+    """One shard's rows of a global step's output, sorted by row."""
+    return pq.read_table(path, filters=[("shard", "=", shard)], use_threads=False)
+
+
+def _spread(overlay: pa.Table, start: int, rows: int) -> dict[str, pa.Array]:
+    """An overlay's sparse rows as full columns for the rows `start … start+rows`, null elsewhere."""
+    positions = overlay["row"].to_numpy()
+    first, last = positions.searchsorted([start, start + rows])
+    index = pa.array([None] * rows, pa.int64()) if first == last else None
+    part = overlay.slice(first, last - first)
+    if index is None:
+        slots = dict(zip((positions[first:last] - start).tolist(), range(last - first), strict=True))
+        index = pa.array([slots.get(i) for i in range(rows)], pa.int64())
+    return {
+        name: part[name].combine_chunks().take(index) if len(part) else pa.nulls(rows, part.schema.field(name).type)
+        for name in part.schema.names
+        if name not in SHARD_COLUMNS
+    }
+
+
+def _selected(path: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    """Row groups with the wanted columns that the file has; one column at least, for the row count."""
+    names = pq.read_schema(path).names
+    wanted = None if columns is None else [name for name in columns if name in names]
+    for group in row_groups(path, columns=wanted or names[:1] if wanted is not None else None):
+        yield group if wanted is None else group.select(wanted)

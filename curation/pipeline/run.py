@@ -1,0 +1,131 @@
+"""`curate run`: plan, execute what is not finished, check that nothing was lost, link the outputs.
+
+The run's folder holds only links into the content-addressed step folders, the plan,
+and `run.json`; it can be deleted and made again without recomputing anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from filelock import FileLock, Timeout
+
+from curation.pipeline.config import RunConfig
+from curation.pipeline.errors import StrictStop, TaskFailed, UsageError
+from curation.pipeline.executors import Outcome, dispatch
+from curation.pipeline.hashing import hash64
+from curation.pipeline.plan import Plan, State, build, step_of
+from curation.pipeline.progress import open_progress
+from curation.pipeline.shards import write_atomic
+from curation.pipeline.summary import summarise
+
+RUN_FILE = "run.json"
+MAX_LINK_NAME = 80
+
+
+@contextmanager
+def run_lock(directory: Path) -> Iterator[None]:
+    """One process at a time per run folder; a killed process holds no lock."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"another process is running in {directory}", "wait for it, or give this run another name (`run:`)"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run(config: RunConfig, *, until: str | None = None, strict: bool = False, quiet: bool = False) -> dict[str, Any]:
+    """Execute a config; returns the content of `run.json`.
+
+    Raises TaskFailed when tasks failed after their retries (finished ones are kept),
+    ConservationError when the counts do not close, StrictStop under `--strict`.
+    """
+    plan = build(config, until=until, strict=strict)
+    started = time.perf_counter()
+    with run_lock(plan.directory):
+        forget_other_results(plan)
+        plan_file = plan.write()
+        state = State(plan)
+        todo = [task.name for task in plan.tasks if not state.finished(task.name)]
+        if strict:
+            stop_at_quarantined(state, {task.name for task in plan.tasks} - set(todo))
+        input_bytes = sum(plan.by_name[name].input_bytes for name in todo)
+        with open_progress(len(todo), input_bytes, quiet=quiet) as progress:
+            outcome = dispatch(plan_file, state, todo, config.core.executor, progress) if todo else Outcome()
+        if outcome.failures:
+            raise TaskFailed(
+                "\n".join(outcome.failures.values()) + f"\n{len(outcome.failures)} task(s) failed",
+                "settle the cause and run the same command again; finished tasks are kept",
+            )
+        summary = summarise(state, outcome.ran, wall_s=time.perf_counter() - started)
+        link_outputs(state)
+        write_atomic(plan.directory / RUN_FILE, orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    return summary
+
+
+def forget_other_results(plan: Plan) -> None:
+    """Remove results of another plan, so a changed config never shows old output."""
+    try:
+        known = orjson.loads((plan.directory / RUN_FILE).read_bytes())["plan"]
+    except (FileNotFoundError, orjson.JSONDecodeError, KeyError):
+        known = None
+    if known == plan.fingerprint:
+        return
+    for name in (RUN_FILE, "report.html"):
+        (plan.directory / name).unlink(missing_ok=True)
+    for folder in plan.directory.iterdir():
+        if folder.is_dir() and not folder.is_symlink() and _holds_only_links(folder):
+            shutil.rmtree(folder)
+
+
+def _holds_only_links(folder: Path) -> bool:
+    entries = list(folder.iterdir())
+    return bool(entries) and all(entry.is_symlink() for entry in entries)
+
+
+def stop_at_quarantined(state: State, finished: set[str]) -> None:
+    """Under `--strict`, results with quarantined records made without it are refused too."""
+    for name in sorted(finished):
+        manifest = state.manifest(name)
+        if manifest is not None and manifest.counts.get("quarantined"):
+            raise StrictStop(f"{name}: --strict: {manifest.counts['quarantined']} quarantined record(s)")
+
+
+def link_outputs(state: State) -> None:
+    """Fill `<run>/<view>/` with links to the Parquet files of the steps that show that view."""
+    views: dict[str, dict[str, Path]] = {}
+    for task in state.plan.tasks:
+        for view in step_of(task).views:
+            target = state.output(task.name, view)
+            views.setdefault(view, {})[link_name(task.name)] = target
+    for view, links in views.items():
+        folder, fresh = state.plan.directory / view, state.plan.directory / f".{view}.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        if view in ("removed", "quarantine"):
+            fresh.chmod(0o700)  # may hold personal data that cleaning took out
+        for name, target in links.items():
+            (fresh / name).symlink_to(os.path.relpath(target, folder))
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)
+
+
+def link_name(task: str) -> str:
+    """A file name from a task name, which holds names of input files: confined and unique."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", task.partition("/")[2] or task).strip(".-")[:MAX_LINK_NAME]
+    return f"{plain}-{hash64(task):016x}.parquet"

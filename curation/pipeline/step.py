@@ -1,0 +1,104 @@
+"""How plans are made and executed: steps, sections of the YAML, and the builder they add tasks to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curation.pipeline.context import TaskContext
+from curation.pipeline.errors import UsageError
+from curation.pipeline.hashing import fingerprint
+from curation.pipeline.task import Input, Json, Shard, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one kind of task is executed.
+
+    `versions(config)` names the software and data files that can change the output;
+    `reads_text` is False for steps that only look at measured columns, which is what
+    `curate whatif` may execute on the spot.
+    """
+
+    name: str
+    version: int
+    run: Callable[[TaskContext], None]
+    versions: Callable[[Json], Mapping[str, str]] = lambda config: {}
+    reads_text: bool = True
+    views: tuple[str, ...] = ()  # outputs that the run's folder shows, e.g. documents, removed
+
+
+@dataclass
+class PlanBuilder:
+    """What a section's planner adds its tasks to."""
+
+    base: Path
+    seed: int
+    verify_inputs: str
+    tasks: dict[str, Task] = field(default_factory=dict)
+    shards: list[Shard] = field(default_factory=list)
+    facts: dict[str, Json] = field(default_factory=dict)  # what the report needs to know, e.g. thresholds
+    columns: dict[str, pa.DataType] = field(default_factory=dict)  # what layers and overlays add, over all shards
+    _versions: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+
+    def add(self, step: Step, name: str, config: Json, **rest: Any) -> str:
+        """Add one task; returns its name."""
+        if name in self.tasks:
+            raise UsageError(f"two tasks are called {name!r}", "rename one of the sources")
+        key = (step.name, fingerprint(config))
+        if key not in self._versions:  # looking up versions costs more than planning
+            self._versions[key] = dict(step.versions(config))
+        self.tasks[name] = Task(name, step.name, step.version, config, self._versions[key], **rest)
+        return name
+
+    def add_columns(self, fields: Iterable[pa.Field]) -> None:
+        """Declare columns that some shards will have, so that every shard's documents get one schema."""
+        for one in fields:
+            if self.columns.setdefault(one.name, one.type) != one.type:
+                raise UsageError(f"two steps write the column {one.name!r} with different types")
+
+    def add_layer(self, step: Step, config_of: Callable[[Shard], Json | None], *, layers: bool = False) -> None:
+        """Add a row-wise step: one task and one layer per shard (none where the config is None).
+
+        It depends on the shard's text and, with `layers`, on the layers so far; on nothing else, so
+        that what it computed stays valid whatever happens to other columns.
+        """
+        for i, shard in enumerate(self.shards):
+            config = config_of(shard)
+            if config is not None:
+                task = self.add(
+                    step, f"{step.name}/{shard.name}", config, inputs=shard.inputs(layers=layers, overlays=False)
+                )
+                self.shards[i] = replace(shard, layers=(*shard.layers, task))
+
+    def add_global(self, step: Step, config: Json) -> str:
+        """Add a barrier: one task that reads every shard's columns and writes slices per shard."""
+        inputs: dict[str, tuple[Input, ...]] = {
+            "read": tuple(Input(s.read) for s in self.shards),
+            "layers": tuple(Input(name) for s in self.shards for name in s.layers),
+            "overlays": tuple(Input(name) for name in self.shards[0].overlays) if self.shards else (),
+        }
+        shards = [[s.name, s.source, s.read, list(s.layers)] for s in self.shards]
+        task = self.add(step, step.name, {**config, "shards": shards}, inputs=inputs)
+        self.shards = [replace(s, overlays=(*s.overlays, task)) for s in self.shards]
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A top-level key of the YAML: its config type, its planner and the steps it brings.
+
+    Sections run in the order given by `after` (CONTRACTS: sources → clean → dedup → …).
+    A section with `key` starting with `_` is always planned.
+    """
+
+    key: str
+    after: str | None
+    plan: Callable[[Any, PlanBuilder], None]
+    steps: tuple[Step, ...]
+    config: Callable[[], Any] | None = None  # gives the pydantic-compatible type; None: takes no config
+    description: str = ""

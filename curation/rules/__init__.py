@@ -1,0 +1,1 @@
+"""Rules: named thresholds over stored statistics (`thresholds`), grouped in published presets (`presets`)."""

@@ -1,0 +1,1 @@
+"""Text kernels: numba functions over Arrow buffers, each beside a slow plain-Python reference."""
