@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 
 from curation.catalog_views import VIEWS, locked_database
-from curation.histogram import Histogram, StoredThreshold, choose_scale
+from curation.histogram import Histogram, StoredThreshold, choose_scale, identifier
 from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import hash64
 from curation.pipeline.registry import door
@@ -202,9 +202,9 @@ class Catalog:
             f"counted as (select *, {total} as hits from failed) select {counts} from counted"
         )[0]
         first = Counter[str]()
-        for found in self.rows("select removed_by, source, count(*) as n from removed group by all"):
+        for found in self.rows("select removed_by, source, language, count(*) as n from removed group by all"):
             for one in self.thresholds:
-                if one.key == found["removed_by"] and (one.sources is None or found["source"] in one.sources):
+                if one.key == found["removed_by"] and one.looks_at(found["source"], found["language"]):
                     first[one.label] += found["n"]
         return [
             RuleCount(one, first[one.label], row[f"fails{i}"], row[f"only{i}"]) for i, one in enumerate(self.thresholds)
@@ -242,9 +242,11 @@ class Catalog:
     @cached_property
     def _measured(self) -> str:
         """SQL for all documents with statistics, kept or removed; empty where there are none."""
-        parts = [
-            f"select source, stats, {kept} as kept from {view} where stats is not null"
-            for view, kept in (("documents", "true"), ("removed", "false"))
-            if "stats" in self.columns[view]
-        ]
+        columns = sorted({one.column for one in self.thresholds})
+        parts = []
+        for view, kept in (("documents", "true"), ("removed", "false")):
+            there = [identifier(name) for name in columns if name in self.columns[view]]
+            if there:
+                filled = " or ".join(f"{name} is not null" for name in there)
+                parts.append(f"select source, language, {', '.join(there)}, {kept} as kept from {view} where {filled}")
         return f"({' union all by name '.join(parts)})" if parts else ""

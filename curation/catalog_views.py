@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from curation.histogram import literal
 from curation.pipeline.schema import QUARANTINE_SCHEMA, READ_SCHEMA, REMOVED_BY, REMOVED_DETAIL
+from curation.text.edits import EDIT
 
 # Columns that later steps add; a run without those steps has them too, as nulls, so that one query fits all runs.
 # `stats` is absent where no rule measured anything: its fields are the statistics that were measured.
@@ -40,11 +41,13 @@ CLUSTER_COLUMNS = pa.schema(
         pa.field("rule", pa.string()),
     ]
 )
+EDIT_COLUMNS = pa.schema([pa.field("id", pa.string()), pa.field("source", pa.string()), *EDIT])
 VIEWS = {
     "documents": DOCUMENT_COLUMNS,
     "removed": REMOVED_COLUMNS,
     "quarantine": QUARANTINE_SCHEMA,
     "clusters": CLUSTER_COLUMNS,
+    "edits": EDIT_COLUMNS,
 }
 
 

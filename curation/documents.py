@@ -14,19 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.pipeline.context import TaskContext
-from curation.pipeline.schema import READ_SCHEMA, REMOVED_BY, REMOVED_DETAIL, TEXT
+from curation.pipeline.schema import EDITS, READ_SCHEMA, REMOVED_BY, REMOVED_DETAIL, TEXT
 from curation.pipeline.step import PlanBuilder, Section, Step
+from curation.text.edits import EDIT
 
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 DICTIONARY_COLUMNS = ("source", "license", "extractor", "language", REMOVED_BY, REMOVED_DETAIL)
 
 
+EDITS_SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("source", pa.string()), *EDIT])
+
+
 def write_documents(context: TaskContext) -> None:
-    """Split the shard into `documents` and `removed`, in record order."""
+    """Split the shard into `documents` and `removed`, in record order; log the edits of both in `edits`."""
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(context.config["schema"])))
     kept_names = [name for name in schema.names if name not in (REMOVED_BY, REMOVED_DETAIL)]
     kept_writer = context.writer("documents", pa.schema([schema.field(name) for name in kept_names]))
     removed_writer = context.writer("removed", schema)
+    edits_writer = context.writer("edits", EDITS_SCHEMA)
     for batch in context.batches():
         columns = _with_defaults(dict(zip(batch.schema.names, batch.columns, strict=True)))
         columns["byte_count"] = pc.binary_length(columns[TEXT]).cast(pa.int64())
@@ -38,7 +43,9 @@ def write_documents(context: TaskContext) -> None:
         removed = pc.is_valid(columns[REMOVED_BY])
         kept_writer.write(whole.filter(pc.invert(removed)).select(kept_names))
         removed_writer.write(whole.filter(removed))
-        _count(context, columns, np.asarray(removed))
+        log = edit_log(columns)
+        edits_writer.write(log)
+        _count(context, columns, np.asarray(removed), log)
 
 
 def _nulls(rows: int, kind: pa.DataType) -> pa.Array:
@@ -60,7 +67,17 @@ def _with_defaults(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
     return columns
 
 
-def _count(context: TaskContext, columns: dict[str, pa.Array], removed: np.ndarray) -> None:
+def edit_log(columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    """One row an edit, in the order in which the edits were made to each document."""
+    if EDITS not in columns:
+        return pa.RecordBatch.from_pylist([], EDITS_SCHEMA)
+    rows = pc.list_parent_indices(columns[EDITS])
+    entries = columns[EDITS].flatten()
+    arrays = [columns["id"].take(rows), columns["source"].take(rows), *entries.flatten()]
+    return pa.RecordBatch.from_arrays(arrays, schema=EDITS_SCHEMA)
+
+
+def _count(context: TaskContext, columns: dict[str, pa.Array], removed: np.ndarray, log: pa.RecordBatch) -> None:
     sizes = np.asarray(columns["byte_count"].fill_null(0))
     context.counts["documents"] += int((~removed).sum())
     context.counts["removed"] += int(removed.sum())
@@ -68,9 +85,12 @@ def _count(context: TaskContext, columns: dict[str, pa.Array], removed: np.ndarr
     context.counts["text_bytes_kept"] += int(sizes[~removed].sum())
     for one in pc.value_counts(columns[REMOVED_BY].drop_null()):
         context.counts[f"removed_by.{one['values']}"] += one["counts"].as_py()
+    for one in pc.value_counts(log["rule"]):
+        context.counts[f"edits.{one['values']}"] += one["counts"].as_py()
+    context.counts["edited_documents"] += pc.count_distinct(log["id"]).as_py()
 
 
-DOCUMENTS = Step("documents", 1, write_documents, views=("documents", "removed"))
+DOCUMENTS = Step("documents", 2, write_documents, views=("documents", "removed", "edits"))
 
 
 def plan(config: None, builder: PlanBuilder) -> None:

@@ -8,7 +8,7 @@ wholly on one side of the threshold, and no value ever leaves DuckDB.  Used by `
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ class StoredThreshold:
     remove_if: str
     value: float
     sources: tuple[str, ...] | None = None  # the rule looks at these sources only; None: at all
+    column: str = "stats"  # the struct column that holds the counts
+    languages: tuple[str, ...] | None = None  # the value holds for these languages only; None: for all
+    other_than: tuple[str, ...] = ()  # … but these
 
     def __post_init__(self) -> None:
         if self.remove_if not in COMPARISONS:
@@ -36,16 +39,26 @@ class StoredThreshold:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> StoredThreshold:
         """Raises KeyError where a field is missing, ValueError for an unknown comparison."""
-        sources = row.get("sources")
+        sources, languages = row.get("sources"), row.get("languages")
         return cls(
             row["key"], row["numerator"], row["denominator"], row["remove_if"], float(row["value"]),
             tuple(sources) if sources is not None else None,
+            row.get("column", "stats"),
+            tuple(languages) if languages is not None else None,
+            tuple(row.get("other_than", ())),
         )  # fmt: skip
+
+    def looks_at(self, source: str, language: str | None) -> bool:
+        """Whether the value holds for a document of this source and language."""
+        if self.sources is not None and source not in self.sources:
+            return False
+        return language in self.languages if self.languages is not None else language not in self.other_than
 
     @property
     def label(self) -> str:
-        """The key, with the sources where the rule is limited to some."""
-        return self.key if self.sources is None else f"{self.key} ({', '.join(self.sources)})"
+        """The key, with the sources and languages where the value is limited to some."""
+        limits = [*(self.sources or ()), *(self.languages or ())]
+        return f"{self.key} ({', '.join(limits)})" if limits else self.key
 
     @property
     def quantity(self) -> str:
@@ -65,13 +78,18 @@ class StoredThreshold:
     @property
     def expression(self) -> str:
         """SQL for the value, a double; null where it is undefined or the rule does not look."""
-        value = f"(stats.{identifier(self.numerator)})::double"
+        column = identifier(self.column)
+        value = f"({column}.{identifier(self.numerator)})::double"
         if self.denominator:
-            value = f"({value} / nullif(stats.{identifier(self.denominator)}, 0)::double)"
+            value = f"({value} / nullif({column}.{identifier(self.denominator)}, 0)::double)"
+        conditions = []
         if self.sources is not None:
-            names = ", ".join(map(literal, self.sources)) or "null"
-            value = f"(case when source in ({names}) then {value} end)"
-        return value
+            conditions.append(f"source in ({_names(self.sources)})")
+        if self.languages is not None:
+            conditions.append(f"language in ({_names(self.languages)})")
+        if self.other_than:
+            conditions.append(f"coalesce(language, '') not in ({_names(self.other_than)})")
+        return f"(case when {' and '.join(conditions)} then {value} end)" if conditions else value
 
     @property
     def fails(self) -> str:
@@ -166,6 +184,10 @@ def _round_step(step: float) -> float:
     """1, 2, 2.5 or 5 times a power of ten, at least `step`."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= step * (1 - 1e-9))
+
+
+def _names(values: Sequence[str]) -> str:
+    return ", ".join(map(literal, values)) or "null"
 
 
 def identifier(name: str) -> str:

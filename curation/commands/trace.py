@@ -80,23 +80,22 @@ def _rules(catalog: Catalog, row: dict[str, Any]) -> Chapter:
     rows: list[tuple[str, Any]] = []
     if row.get("language") is not None:
         rows.append(("language", f"{row['language']} (score {row['language_score']:.3f})"))
-    if row.get("stats") is None:
-        return "rules", rows
     for threshold in catalog.thresholds:
-        if threshold.sources is not None and row["source"] not in threshold.sources:
+        counts = row.get(threshold.column)
+        if counts is None or not threshold.looks_at(row["source"], row.get("language")):
             continue
-        value = _value(threshold, row["stats"])
+        value = _value(threshold, counts)
         mark = "  ← removed here" if row.get("removed_by") == threshold.key else ""
         shown = "no value" if value is None else f"{value:.6g}"
         rows.append((threshold.key, f"{shown:>10}  removed if {threshold.remove_if} {threshold.value:g}{mark}"))
     return "rules", rows
 
 
-def _value(threshold: StoredThreshold, stats: dict[str, int]) -> float | None:
-    value = float(stats[threshold.numerator])
+def _value(threshold: StoredThreshold, counts: dict[str, int]) -> float | None:
+    value = float(counts[threshold.numerator])
     if threshold.denominator is None:
         return value
-    return value / stats[threshold.denominator] if stats[threshold.denominator] else None
+    return value / counts[threshold.denominator] if counts[threshold.denominator] else None
 
 
 def _copies(fate: Fate) -> Chapter:

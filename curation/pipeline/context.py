@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.pipeline.errors import StrictStop
-from curation.pipeline.schema import REMOVED_BY, REMOVED_DETAIL
+from curation.pipeline.schema import EDITS, REMOVED_BY, REMOVED_DETAIL, TEXT
 from curation.pipeline.shards import Output, ShardWriter, row_groups
 from curation.pipeline.task import Input, Task
 
@@ -116,15 +116,19 @@ def shard_batches(
 
 
 def merge(batch: dict[str, pa.Array], new: dict[str, pa.Array]) -> None:
-    """Lay new columns over a batch in place: the first remover stays, other values are replaced."""
-    if REMOVED_BY in batch and REMOVED_BY in new:
-        unset = pc.is_null(batch[REMOVED_BY])
-        for name in (REMOVED_BY, REMOVED_DETAIL):
-            if name in new and name in batch:
-                batch[name] = pc.if_else(unset, new[name], batch[name])
-        new = {name: column for name, column in new.items() if name not in (REMOVED_BY, REMOVED_DETAIL)}
+    """Lay new columns over a batch in place: the first remover stays, other values are replaced.
+
+    A removed document keeps the text that its rule saw: later edits do not reach it.
+    """
+    removed = pc.is_valid(batch[REMOVED_BY]) if REMOVED_BY in batch else None
     for name, column in new.items():
-        batch[name] = pc.coalesce(column, batch[name]) if name in batch else column
+        latest = pc.coalesce(column, batch[name]) if name in batch else column
+        if name in _SETTLED and removed is not None:
+            latest = pc.if_else(removed, batch.get(name, pa.scalar(None, column.type)), latest)
+        batch[name] = latest
+
+
+_SETTLED = (REMOVED_BY, REMOVED_DETAIL, TEXT, EDITS)  # what a removed document's later steps no longer change
 
 
 def overlay_slice(path: Path, shard: str) -> pa.Table:

@@ -17,9 +17,8 @@ import duckdb
 from curation.pipeline.context import TaskContext
 from curation.pipeline.errors import CurateError, TaskFailed, UsageError, explain_os_error
 from curation.pipeline.plan import Plan, State, Work, step_of
+from curation.pipeline.schema import PRIVATE_VIEWS
 from curation.pipeline.shards import Manifest, sweep_stale
-
-PRIVATE_VIEWS = frozenset({"removed", "quarantine"})  # may hold personal data that cleaning took out
 
 
 def execute(state: State, name: str) -> Manifest:

@@ -97,7 +97,8 @@ class Plan:
                 for task in raw["tasks"]
             )
             shards = tuple(
-                Shard(**{**s, "layers": tuple(s["layers"]), "overlays": tuple(s["overlays"])}) for s in raw["shards"]
+                Shard(**{**shard, **{role: tuple(shard[role]) for role in ("layers", "overlays", "texts")}})
+                for shard in raw["shards"]
             )
             base = Path(raw["base"])
             run, config, facts = raw["run"], raw["config"], raw["facts"]

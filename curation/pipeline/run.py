@@ -24,6 +24,7 @@ from curation.pipeline.executors import Outcome, dispatch
 from curation.pipeline.hashing import hash64
 from curation.pipeline.plan import Plan, State, build, step_of
 from curation.pipeline.progress import open_progress
+from curation.pipeline.schema import PRIVATE_VIEWS
 from curation.pipeline.shards import write_atomic
 from curation.pipeline.summary import summarise
 
@@ -116,8 +117,8 @@ def link_outputs(state: State) -> None:
         folder, fresh = state.plan.directory / view, state.plan.directory / f".{view}.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        if view in ("removed", "quarantine"):
-            fresh.chmod(0o700)  # may hold personal data that cleaning took out
+        if view in PRIVATE_VIEWS:
+            fresh.chmod(0o700)
         for name, target in links.items():
             (fresh / name).symlink_to(os.path.relpath(target, folder))
         if folder.exists():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,8 @@ from curation.pipeline.context import TaskContext
 from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import fingerprint
 from curation.pipeline.task import Input, Json, Shard, Task
+
+_NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +64,31 @@ class PlanBuilder:
             if self.columns.setdefault(one.name, one.type) != one.type:
                 raise UsageError(f"two steps write the column {one.name!r} with different types")
 
-    def add_layer(self, step: Step, config_of: Callable[[Shard], Json | None], *, layers: bool = False) -> None:
+    def add_layer(
+        self,
+        step: Step,
+        config_of: Callable[[Shard], Json | None],
+        *,
+        label: str | None = None,
+        also: Mapping[str, Sequence[str]] = _NOTHING,
+        edits: bool = False,
+    ) -> dict[str, str]:
         """Add a row-wise step: one task and one layer per shard (none where the config is None).
 
-        It depends on the shard's text and, with `layers`, on the layers so far; on nothing else, so
-        that what it computed stays valid whatever happens to other columns.
+        It depends on the shard's text as edited so far and, with `also` (layers by shard name), on
+        those layers; on nothing else, so that what it computed stays valid whatever happens to other
+        columns.  `edits`: the layer rewrites texts.  Returns the new tasks by shard name.
         """
+        added: dict[str, str] = {}
         for i, shard in enumerate(self.shards):
             config = config_of(shard)
             if config is not None:
-                task = self.add(
-                    step, f"{step.name}/{shard.name}", config, inputs=shard.inputs(layers=layers, overlays=False)
-                )
-                self.shards[i] = replace(shard, layers=(*shard.layers, task))
+                inputs = shard.inputs((*shard.texts, *also.get(shard.name, ())), overlays=False)
+                task = self.add(step, f"{label or step.name}/{shard.name}", config, inputs=inputs)
+                texts = (*shard.texts, task) if edits else shard.texts
+                self.shards[i] = replace(shard, layers=(*shard.layers, task), texts=texts)
+                added[shard.name] = task
+        return added
 
     def add_global(self, step: Step, config: Json) -> str:
         """Add a barrier: one task that reads every shard's columns and writes slices per shard."""

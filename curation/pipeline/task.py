@@ -9,7 +9,7 @@ input file does not rerun shards whose verdicts did not change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,12 +51,14 @@ class Shard:
     read: str
     layers: tuple[str, ...] = ()
     overlays: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()  # those of the layers that rewrote texts
     final: str | None = None  # the task that wrote the shard's kept and removed documents
 
-    def inputs(self, *, layers: bool = True, overlays: bool = True) -> dict[str, tuple[Input, ...]]:
-        """Task inputs that give a step the shard: its text, and what was learnt since as far as wanted."""
+    def inputs(self, layers: Sequence[str] | None = None, *, overlays: bool = True) -> dict[str, tuple[Input, ...]]:
+        """Task inputs that give a step the shard: its text, these layers (None: all), and the overlays."""
+        wanted = self.layers if layers is None else [name for name in self.layers if name in layers]
         return {
             "read": (Input(self.read),),
-            "layers": tuple(Input(name) for name in self.layers) if layers else (),
+            "layers": tuple(Input(name) for name in wanted),
             "overlays": tuple(Input(name, self.name) for name in self.overlays) if overlays else (),
         }

@@ -1,62 +1,31 @@
-"""The `clean:` section: measure every document once, then decide from the measurements.
+"""The `clean:` section: edit, measure every document once, then decide from the measurements.
 
-`measure` is one pass over a shard's text that computes what any rule of the config
-looks at; `decide` reads only those columns, so a changed threshold never touches the
-text.  Items (`language`, `rules`, …) come through entry points `clean.<key>` and are
-applied in the order of the YAML; the first that removes a document is recorded.
+Per pass (see `passes`) and shard up to three layers: `edit` rewrites texts and logs every change,
+`measure` is one walk over the text for all that the pass's rules look at, `decide` reads only
+those columns, so a changed threshold never touches a text.  The first item that removes a
+document is recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Annotated, Any
 
+import numpy as np
 import pyarrow as pa
-from pydantic import AfterValidator, Field, create_model
+import pyarrow.compute as pc
+from pydantic import AfterValidator, create_model
 
 from curation.pipeline import registry
 from curation.pipeline.config import Frozen
 from curation.pipeline.context import LAYER, TaskContext, merge
 from curation.pipeline.errors import UsageError
-from curation.pipeline.schema import REMOVED_BY, REMOVED_DETAIL, TEXT
+from curation.pipeline.schema import EDITS, REMOVED_BY, REMOVED_DETAIL, TEXT
 from curation.pipeline.step import PlanBuilder, Section, Step
 from curation.pipeline.task import Json, Shard
-
-Columns = dict[str, pa.Array]
-Verdict = tuple[pa.StringArray, pa.StringArray]  # removed_by, removed_detail; null when kept
-
-
-@dataclass(frozen=True)
-class CleanItem:
-    """One kind of entry of the `clean:` list.
-
-    `measured(config)` is the part of the config that the measurement depends on (JSON, None when
-    nothing is measured), `decided(config)` the part that the decision depends on, thresholds resolved.
-    `measure` gets texts (null for a record without one) and returns columns of the same length;
-    `decide` gets those columns and the read columns other than the text.
-    """
-
-    key: str
-    version: int  # raised whenever `measure` or `decide` can give another result
-    config: type[Frozen]
-    decided: Callable[[Any], Json]
-    decide: Callable[[Columns, Json], Verdict]
-    measured: Callable[[Any], Json | None] = lambda config: None
-    measure: Callable[[pa.LargeStringArray, Json], Columns] | None = None
-    columns: Callable[[Json], list[pa.Field]] = lambda measured: []
-    versions: Callable[[Json], Mapping[str, str]] = lambda measured: {}
-    located: Callable[[Any, Path], Any] = lambda config, base: config  # paths relative to the config file
-    reads: tuple[str, ...] = ()  # read columns that `decide` looks at, e.g. url
-    thresholds: Callable[[Json], list[Json]] = lambda decided: []
-
-
-class Limited(Frozen):
-    """Base of an item's config: every item may be limited to some sources."""
-
-    sources: list[str] | None = Field(None, min_length=1, description="apply to these sources only; default all")
+from curation.rules.item import Columns, item, item_keys
+from curation.rules.passes import Names, Part, expanded, passes
+from curation.text import edits
 
 
 def _one_kind(entry: Any) -> Any:
@@ -75,90 +44,171 @@ def config_type() -> Any:
     return list[Annotated[entry, AfterValidator(_one_kind)]]  # type: ignore[valid-type]
 
 
-def item_keys() -> list[str]:
-    """Keys that may stand in the `clean` list."""
-    return sorted(name.removeprefix("clean.") for name in registry.door("curate.steps") if name.startswith("clean."))
-
-
-@cache
-def item(key: str) -> CleanItem:
-    """The item registered under a key."""
-    found: CleanItem = registry.load("curate.steps", f"clean.{key}")
-    return found
-
-
 def plan(entries: list[Any], builder: PlanBuilder) -> None:
-    """A measure layer (where something is measured) and a decide layer per shard."""
-    items = [
-        (key, item(key).located(getattr(entry, key), builder.base))
+    """For each pass the layers that its items need, per shard."""
+    listed = [
+        Part(key, item(key).located(getattr(entry, key), builder.base))
         for entry in entries
         for key in entry.model_fields_set
     ]
-    known = {shard.source for shard in builder.shards}
-    for key, config in items:
-        for name in config.sources or []:
-            if name not in known:
-                raise UsageError(
-                    f"clean: {key}: sources: there is no source {name!r}", registry.suggest(name, sorted(known))
-                )
+    sources = list(dict.fromkeys(shard.source for shard in builder.shards))
+    parts = expanded(listed)
+    _check_sources(parts, sources)
+    _check_order(parts, sources)
+    names = {source: Names() for source in sources}
+    learnt: dict[str, list[str]] = {shard.name: [] for shard in builder.shards}  # edit and measure layers so far
+    builder.facts["thresholds"] = []
+    for number, some in enumerate(passes(parts), start=1):
+        _plan_pass(some, number, names, learnt, builder)
+        builder.facts["thresholds"] += _thresholds(some, names)
 
-    def applied(shard: Shard) -> list[tuple[str, Any]]:
-        return [(key, config) for key, config in items if not config.sources or shard.source in config.sources]
 
-    def measured(shard: Shard) -> Json | None:
-        wanted: list[Json] = []
-        for key, config in applied(shard):
-            part = item(key).measured(config)
-            if part is not None and [key, part] not in wanted:
-                wanted.append([key, part])
-        fields = [field for key, part in wanted for field in item(key).columns(part)]
-        if len({field.name for field in fields}) != len(fields):
-            raise UsageError(f"clean: two entries measure the same column differently for {shard.source}")
-        builder.add_columns(fields)
-        return {"items": wanted} if wanted else None
+def _plan_pass(
+    parts: list[Part], number: int, names: dict[str, Names], learnt: dict[str, list[str]], builder: PlanBuilder
+) -> None:
+    edited, measured = ({s: wanted(parts, s) for s in names} for wanted in (_edited, _measured))
+    renamed: dict[str, dict[str, str]] = {}
+    for source, known in names.items():
+        fields = [field for key, part in edited[source] + measured[source] for field in item(key).columns(part)]
+        new = known.of_pass(fields, number, source)
+        builder.add_columns(new)
+        renamed[source] = {field.name: actual.name for field, actual in zip(fields, new, strict=True)}
+
+    def configured(wanted: dict[str, list[Json]], shard: Shard) -> Json | None:
+        items = wanted[shard.source]
+        return {"items": items, "names": renamed[shard.source]} if items else None
 
     def decided(shard: Shard) -> Json | None:
-        rules = [[key, item(key).decided(config)] for key, config in applied(shard)]
-        return {"items": rules} if rules else None
+        rules = [
+            [one.key, one.item.decided(one.config)] for one in parts if one.item.decide and one.applies(shard.source)
+        ]
+        return {"items": rules, "names": dict(names[shard.source].actual)} if rules else None
 
-    builder.add_layer(MEASURE, measured)
-    builder.add_layer(DECIDE, decided, layers=True)
-    builder.facts["thresholds"] = [
-        {**one, "sources": config.sources}
-        for key, config in items
-        for one in item(key).thresholds(item(key).decided(config))
-    ]
+    def label(step: Step) -> str:
+        return step.name if number == 1 else f"{step.name}-{number}"
+
+    layers = builder.add_layer(EDIT, lambda shard: configured(edited, shard), label=label(EDIT), edits=True)
+    for shard, task in layers.items():
+        learnt[shard].append(task)
+    layers = builder.add_layer(MEASURE, lambda shard: configured(measured, shard), label=label(MEASURE))
+    for shard, task in layers.items():
+        learnt[shard].append(task)
+    builder.add_layer(DECIDE, decided, label=label(DECIDE), also=learnt)
+
+
+def _edited(parts: Iterable[Part], source: str) -> list[Json]:
+    return [[one.key, one.edited] for one in parts if one.edited is not None and one.applies(source)]
+
+
+def _measured(parts: Iterable[Part], source: str) -> list[Json]:
+    """Each measurement once, whoever wants it."""
+    wanted: list[Json] = []
+    for one in parts:
+        for part in one.item.measured(one.config) if one.applies(source) else []:
+            if [one.key, part] not in wanted:
+                wanted.append([one.key, part])
+    return wanted
+
+
+def _thresholds(parts: list[Part], names: dict[str, Names]) -> list[Json]:
+    """The pass's thresholds for the report, with the columns that hold their statistics."""
+    rows: list[Json] = []
+    for one in parts:
+        for row in one.item.thresholds(one.item.decided(one.config)):
+            column = row["column"]
+            by_name: dict[str, list[str]] = {}
+            for source, known in names.items():
+                if one.applies(source):
+                    by_name.setdefault(known.actual[column], []).append(source)
+            for actual, sources in by_name.items():
+                rows.append({**row, "column": actual, "sources": one.config.sources if len(by_name) == 1 else sources})
+    return rows
+
+
+def _check_sources(parts: list[Part], known: list[str]) -> None:
+    for one in parts:
+        for name in one.config.sources or []:
+            if name not in known:
+                raise UsageError(
+                    f"clean: {one.key}: sources: there is no source {name!r}", registry.suggest(name, sorted(known))
+                )
+
+
+def _check_order(parts: list[Part], sources: list[str]) -> None:
+    for i, one in enumerate(parts):
+        for needed in one.item.needs(one.config):
+            missing = [
+                s for s in sources if one.applies(s) and not any(p.key == needed and p.applies(s) for p in parts[:i])
+            ]
+            if missing:
+                raise UsageError(
+                    f"clean: {one.key}: needs a `{needed}:` entry before it for the source {missing[0]!r}",
+                    f"add  - {needed}:  above it in the `clean` list",
+                )
+
+
+def run_edit(context: TaskContext) -> None:
+    """One editor after the other; null where the text stays as it is, else the new text and all edits so far."""
+    items = [(item(key), part) for key, part in context.config["items"]]
+    names = context.config["names"]
+    fields = [field.with_name(names[field.name]) for one, part in items for field in one.columns(part)]
+    schema = pa.schema([pa.field(TEXT, pa.large_string()), pa.field(EDITS, edits.EDITS), *fields])
+    writer = context.writer(LAYER, schema, align=True)
+    reads = sorted({name for one, _ in items for name in one.reads})
+    for batch in context.batches([TEXT, EDITS, *reads]):
+        read = {name: batch[name] for name in reads}
+        text, logs = batch[TEXT], []
+        columns: Columns = {}
+        for one, part in items:
+            if one.edit is not None:
+                outcome = one.edit(text, read, part)
+                text = outcome.text
+                logs.append(outcome.edits)
+                columns |= {names[name]: column for name, column in outcome.columns.items()}
+        changed = np.zeros(len(text), np.bool_)
+        for log in logs:
+            changed |= np.asarray(pc.fill_null(pc.list_value_length(log), 0)) > 0
+        earlier = [batch[EDITS]] if EDITS in batch.schema.names else []
+        same = pa.array(~changed)
+        columns[TEXT] = pc.if_else(same, pa.scalar(None, pa.large_string()), text)
+        columns[EDITS] = edits.joined([*earlier, *logs], same)
+        writer.write(pa.RecordBatch.from_arrays([columns[f.name].cast(f.type) for f in schema], schema=schema))
 
 
 def run_measure(context: TaskContext) -> None:
     """One pass over the text: every item's columns."""
     items = [(item(key), part) for key, part in context.config["items"]]
-    schema = pa.schema([field for one, part in items for field in one.columns(part)])
+    names = context.config["names"]
+    schema = pa.schema([field.with_name(names[field.name]) for one, part in items for field in one.columns(part)])
     writer = context.writer(LAYER, schema, align=True)
     for batch in context.batches([TEXT]):
         columns: Columns = {}
         for one, part in items:
             if one.measure is not None:
-                columns |= one.measure(batch[TEXT], part)
+                columns |= {names[name]: column for name, column in one.measure(batch[TEXT], part).items()}
         writer.write(pa.RecordBatch.from_arrays([columns[f.name].cast(f.type) for f in schema], schema=schema))
 
 
 def run_decide(context: TaskContext) -> None:
     """The first item that removes a document, from measured columns only."""
     items = [(item(key), part) for key, part in context.config["items"]]
-    wanted = {REMOVED_BY, *(name for one, _ in items for name in one.reads)}
-    measured = [f.name for layer in context.task.inputs["layers"] for f in context.layer_schema(layer)]
+    names = context.config["names"]
+    reads = {name for one, _ in items for name in one.reads}
     writer = context.writer(LAYER, VERDICT_SCHEMA, align=True)
-    for batch in context.batches(sorted(wanted | set(measured))):
-        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for batch in context.batches(sorted({REMOVED_BY, *reads, *names.values()})):
+        known = dict(zip(batch.schema.names, batch.columns, strict=True))
+        columns = {name: known[name] for name in reads} | {
+            name: known[actual] for name, actual in names.items() if actual in known
+        }
         verdict: Columns = {name: pa.nulls(batch.num_rows, pa.string()) for name in (REMOVED_BY, REMOVED_DETAIL)}
         for one, part in items:
-            removed_by, detail = one.decide(columns, part)
-            merge(verdict, {REMOVED_BY: removed_by, REMOVED_DETAIL: detail})
+            if one.decide is not None:
+                removed_by, detail = one.decide(columns, part)
+                merge(verdict, {REMOVED_BY: removed_by, REMOVED_DETAIL: detail})
         writer.write(pa.RecordBatch.from_arrays([verdict[f.name] for f in VERDICT_SCHEMA], schema=VERDICT_SCHEMA))
 
 
-def _measure_versions(config: Json) -> dict[str, str]:
+def _text_versions(config: Json) -> dict[str, str]:
     versions: dict[str, str] = {}
     for key, part in config["items"]:
         versions |= {f"clean.{key}": str(item(key).version), **item(key).versions(part)}
@@ -170,7 +220,10 @@ def _decide_versions(config: Json) -> dict[str, str]:
 
 
 VERDICT_SCHEMA = pa.schema([(REMOVED_BY, pa.string()), (REMOVED_DETAIL, pa.string())])
-MEASURE = Step("measure", 1, run_measure, _measure_versions)
+EDIT = Step("edit", 1, run_edit, _text_versions)
+MEASURE = Step("measure", 1, run_measure, _text_versions)
 DECIDE = Step("decide", 1, run_decide, _decide_versions, reads_text=False)
 
-SECTION = Section("clean", "_identity", plan, (MEASURE, DECIDE), config_type, "row-wise rules, applied in this order")
+SECTION = Section(
+    "clean", "_identity", plan, (EDIT, MEASURE, DECIDE), config_type, "row-wise rules, applied in this order"
+)

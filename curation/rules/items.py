@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -12,28 +12,54 @@ from curation.pipeline.errors import UsageError
 from curation.pipeline.registry import suggest
 from curation.pipeline.task import Json
 from curation.rules import language
-from curation.rules.clean import CleanItem, Columns, Limited, Verdict
+from curation.rules.families import FAMILIES
+from curation.rules.item import CleanItem, Columns, Limited, Verdict
+from curation.rules.languages import load as load_languages
+from curation.rules.lines import config_for, edits_lines
 from curation.rules.thresholds import RemoveIf, RuleSet, Threshold
-from curation.text.statistics import STATISTICS, STATISTICS_VERSION, measure
 
 
 class RulesConfig(Limited):
-    """Published threshold sets by name, with the user's own values."""
+    """Threshold sets by name, with the user's own values."""
 
     presets: list[str] = Field(description="applied in this order, e.g. gopher-repetition, gopher-quality")
     override: dict[str, float] = Field({}, description="e.g. gopher-quality.min_words: 30")
+    languages: Literal["default"] | dict[str, dict[str, float]] | None = Field(
+        None, description="thresholds by language: the shipped table, or e.g. {de: {gopher-quality.min_words: 30}}"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        RuleSet.resolve(self.presets, self.override)
+        self.rule_set()
         return self
+
+    def rule_set(self) -> RuleSet:
+        """The thresholds; raises ValueError as `RuleSet.resolve`."""
+        table = load_languages() if self.languages == "default" else self.languages
+        return RuleSet.resolve(self.presets, self.override, table)
+
+
+def _expand(config: RulesConfig) -> list[tuple[str, Any]]:
+    """Presets that edit lines see the text as the presets before them left it: an edit, then the next thresholds."""
+    groups: list[list[str]] = [[]]
+    for name in config.presets:
+        if edits_lines(name):
+            groups.append([])
+        groups[-1].append(name)
+    parts: list[tuple[str, Any]] = []
+    for group in filter(None, groups):
+        if edits_lines(group[0]):
+            parts.append(("lines", config_for(group[0], config.sources)))
+        mine = {key: value for key, value in config.override.items() if key.partition(".")[0] in group}
+        parts.append(("rules", config.model_copy(update={"presets": group, "override": mine})))
+    return parts
 
 
 def _resolved(config: RulesConfig) -> Json:
     return [
         {"preset": t.preset, "name": t.name, "numerator": t.numerator, "denominator": t.denominator}
-        | {"remove_if": t.remove_if.value, "value": t.value}
-        for t in RuleSet.resolve(config.presets, config.override).thresholds
+        | {"remove_if": t.remove_if.value, "value": t.value, "family": t.family, "by_language": dict(t.by_language)}
+        for t in config.rule_set().thresholds
     ]
 
 
@@ -43,29 +69,51 @@ def _rule_set(resolved: Json) -> RuleSet:
     )
 
 
-def _measure_statistics(text: pa.LargeStringArray, measured: Json) -> Columns:
-    return {"stats": measure(text)}
+def _measured(config: RulesConfig) -> list[Json]:
+    return [{"family": name} for name in config.rule_set().families if FAMILIES[name].measure is not None]
+
+
+def _measure(text: pa.LargeStringArray, measured: Json) -> Columns:
+    measure = FAMILIES[measured["family"]].measure
+    assert measure is not None  # see _measured
+    return {measured["family"]: measure(text)}
 
 
 def _decide_rules(columns: Columns, resolved: Json) -> Verdict:
-    return _rule_set(resolved).decide(columns["stats"])
+    return _rule_set(resolved).decide(columns)
+
+
+def _thresholds(resolved: Json) -> list[Json]:
+    """One row a threshold and set of languages that share a value; `languages` None: all that have none of their own."""
+    rows: list[Json] = []
+    for one in resolved:
+        common = {"key": f"{one['preset']}.{one['name']}", "column": one["family"]}
+        common |= {name: one[name] for name in ("numerator", "denominator", "remove_if")}
+        own: dict[float, list[str]] = {}
+        for code, value in one["by_language"].items():
+            own.setdefault(value, []).append(code)
+        rows.append({**common, "value": one["value"], "languages": None, "other_than": sorted(one["by_language"])})
+        rows += [{**common, "value": v, "languages": codes, "other_than": []} for v, codes in own.items()]
+    return rows
+
+
+def _needs(config: RulesConfig) -> tuple[str, ...]:
+    return ("language",) if any(t.by_language for t in config.rule_set().thresholds) else ()
 
 
 RULES = CleanItem(
     key="rules",
-    version=1,
+    version=2,
     config=RulesConfig,
     decided=_resolved,
     decide=_decide_rules,
-    measured=lambda config: {},
-    measure=_measure_statistics,
-    columns=lambda measured: [pa.field("stats", STATISTICS)],
-    versions=lambda measured: {"statistics": str(STATISTICS_VERSION)},
-    thresholds=lambda resolved: [
-        {"key": f"{one['preset']}.{one['name']}"}
-        | {k: one[k] for k in ("numerator", "denominator", "remove_if", "value")}
-        for one in resolved
-    ],
+    measured=_measured,
+    measure=_measure,
+    columns=lambda measured: [pa.field(measured["family"], FAMILIES[measured["family"]].type)],
+    versions=lambda measured: {f"statistics.{measured['family']}": str(FAMILIES[measured["family"]].version)},
+    thresholds=_thresholds,
+    needs=_needs,
+    expand=_expand,
 )
 
 
@@ -112,7 +160,7 @@ LANGUAGE = CleanItem(
     config=LanguageItemConfig,
     decided=_language_decided,
     decide=_decide_language,
-    measured=lambda config: {"model": config.model},
+    measured=lambda config: [{"model": config.model}],
     measure=_identify,
     columns=lambda measured: [pa.field("language", pa.string()), pa.field("language_score", pa.float32())],
     versions=_language_versions,

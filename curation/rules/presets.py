@@ -1,11 +1,13 @@
-"""Published threshold sets by name, read from data/presets.yaml: Gopher, FineWeb.
+"""Threshold sets by name, read from data/presets.yaml: Gopher, C4, FineWeb, RefinedWeb, our own.
 
 Data, not code: a preset is a list of rows in the order in which the published filter applies
-them, each with its literature source.  `thresholds.RuleSet.resolve` makes rules of them.
+them, each with its literature source, and where it edits lines first, the editor's parameters.
+`thresholds.RuleSet.resolve` makes rules of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -29,11 +31,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Preset:
-    """A published filter: thresholds in the order in which it applies them."""
+    """A filter: the edit that it begins with, if any, and thresholds in the order in which it applies them."""
 
     name: str
     source: str
     thresholds: tuple[Row, ...]
+    family: str = "stats"  # the column that its thresholds look at (families.py)
+    edit: Mapping[str, Any] | None = None  # `editor` (editors.py) and its parameters
 
 
 @cache
@@ -44,11 +48,17 @@ def load() -> MappingProxyType[str, Preset]:
 
 
 def _preset(
-    name: str, source: str, thresholds: list[dict[str, Any]], override: dict[str, float] | None = None
+    name: str,
+    source: str,
+    thresholds: list[dict[str, Any]],
+    family: str = "stats",
+    edit: dict[str, Any] | None = None,
+    override: dict[str, float] | None = None,
 ) -> Preset:
     values = override or {}
     rows = [Row(**row) for row in thresholds]
     unknown = set(values) - {row.name for row in rows}
     if unknown:
         raise ValueError(f"preset {name}: override of unknown thresholds {sorted(unknown)}")
-    return Preset(name, source, tuple(replace(row, value=values.get(row.name, row.value)) for row in rows))
+    rows = [replace(row, value=values.get(row.name, row.value)) for row in rows]
+    return Preset(name, source, tuple(rows), family, edit)

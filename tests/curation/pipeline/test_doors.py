@@ -17,7 +17,7 @@ MODULE = '''
 import os, signal
 import pyarrow as pa
 import pyarrow.compute as pc
-from curation.rules.clean import CleanItem, Limited
+from curation.rules.item import CleanItem, Limited
 
 class WordConfig(Limited):
     word: str
@@ -34,7 +34,7 @@ def decide(columns, decided):
 
 ITEM = CleanItem(
     key="word", version=1, config=WordConfig, decided=lambda c: {"word": c.word}, decide=decide,
-    measured=lambda c: {"word": c.word}, measure=measure, columns=lambda m: [pa.field("has_word", pa.bool_())],
+    measured=lambda c: [{"word": c.word}], measure=measure, columns=lambda m: [pa.field("has_word", pa.bool_())],
 )
 '''
 

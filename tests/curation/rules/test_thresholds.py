@@ -14,13 +14,14 @@ from curation.rules.thresholds import RemoveIf, RuleSet
 from curation.text.statistics import FIELDS, STATISTICS, measure
 
 
-def stats(*rows: dict[str, int] | None) -> pa.StructArray:
-    return pa.array([None if row is None else {**dict.fromkeys(FIELDS, 0), **row} for row in rows], STATISTICS)
+def stats(*rows: dict[str, int] | None) -> dict[str, pa.Array]:
+    found = [None if row is None else {**dict.fromkeys(FIELDS, 0), **row} for row in rows]
+    return {"stats": pa.array(found, STATISTICS)}
 
 
 def test_published_values() -> None:
     known = presets.load()
-    assert list(known) == ["gopher-repetition", "gopher-quality", "fineweb-paper", "fineweb-code"]
+    assert {"gopher-repetition", "gopher-quality", "fineweb-paper", "fineweb-code"} <= set(known)
     value = {f"{name}.{row.name}": row.value for name, preset in known.items() for row in preset.thresholds}
     assert [value[f"gopher-repetition.max_top_{n}_gram"] for n in (2, 3, 4)] == [0.2, 0.18, 0.16]
     assert [value[f"gopher-repetition.max_duplicate_{n}_gram"] for n in range(5, 11)] == [
@@ -108,5 +109,5 @@ def test_real_text_is_decided_from_its_statistics() -> None:
     prose = "The river that we had to cross was wide, and with the rain of the night it had grown to be a torrent. "
     text = pa.array([prose + "Nobody spoke of it until morning, when all of us stood there.", "ab"])
     rules = RuleSet.resolve(["gopher-repetition", "gopher-quality", "fineweb-paper"])
-    by, _ = rules.decide(measure(text.cast(pa.large_string())))
+    by, _ = rules.decide({"stats": measure(text.cast(pa.large_string()))})
     assert by.to_pylist() == ["gopher-quality.min_words"] * 2
