@@ -63,7 +63,7 @@ def prefix_length(cp, fl, lo, hi):  # type: ignore[no-untyped-def]
 
 
 @kernel_function
-def suffix_length(cp, fl, lo, hi, maybe, hashes, entries):  # type: ignore[no-untyped-def]
+def suffix_length(buffer, at, cp, fl, lo, hi, maybe, hashes, entries):  # type: ignore[no-untyped-def]
     """Code points that come off the end of cp[lo:hi], or 0; the longest rule wins."""
     if hi <= lo:
         return 0
@@ -87,7 +87,7 @@ def suffix_length(cp, fl, lo, hi, maybe, hashes, entries):  # type: ignore[no-un
         n = last - i
         dollar = c == DOLLAR and n <= 3 and prefix_length(cp, fl, i + 1, hi) == n
         money = dollar or (n == 1 and fl[last] & CURRENCY)
-        if money or (n > length and find_exception(cp, i + 1, hi, maybe, hashes, entries) & UNIT):
+        if money or (n > length and find_exception(buffer, at, cp, i + 1, hi, maybe, hashes, entries) & UNIT):
             length = n
     return length
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.text.character_classes import data_lines
-from curation.text.hashing import SEED, absorb, finish, hash_word_reference
+from curation.text.hashing import hash_bytes, hash_word_reference
 from curation.text.kernel import kernel_function
 
 SLOTS = 8192
@@ -83,22 +83,24 @@ def exception_table() -> ExceptionTable:
 
 
 @kernel_function
-def signature(cp, lo, hi):  # type: ignore[no-untyped-def]
-    """Index into the filter for cp[lo:hi]: mixes length, first, second and last code point."""
-    second = np.int64(cp[lo + 1]) if hi - lo > 1 else np.int64(0)
-    ends = np.int64(cp[lo]) * 40503 + second * 34283 + np.int64(cp[hi - 1]) * 10103
-    return (ends + (hi - lo) * 24593) & (FILTER_SLOTS - 1)
+def mix_ends(first, second, last, length):  # type: ignore[no-untyped-def]
+    """Index into the filter for a string, from its first, second (or 0) and last code point and its length."""
+    ends = np.int64(first) * 40503 + np.int64(second) * 34283 + np.int64(last) * 10103
+    return (ends + length * 24593) & (FILTER_SLOTS - 1)
 
 
 @kernel_function
-def find_exception(cp, lo, hi, maybe, hashes, entries):  # type: ignore[no-untyped-def]
-    """The entry of the string cp[lo:hi], or 0."""
+def signature(cp, lo, hi):  # type: ignore[no-untyped-def]
+    """Index into the filter for cp[lo:hi]."""
+    return mix_ends(cp[lo], cp[lo + 1] if hi - lo > 1 else np.uint32(0), cp[hi - 1], hi - lo)
+
+
+@kernel_function
+def find_exception(buffer, at, cp, lo, hi, maybe, hashes, entries):  # type: ignore[no-untyped-def]
+    """The entry of the string cp[lo:hi] = buffer[at[lo]:at[hi]], or 0."""
     if hi - lo > LONGEST or not maybe[signature(cp, lo, hi)]:
         return np.uint32(0)
-    state = SEED
-    for i in range(lo, hi):
-        state = absorb(state, np.uint64(cp[i]))
-    return find_hash(finish(state), hashes, entries)
+    return find_hash(hash_bytes(buffer, at[lo], at[hi]), hashes, entries)
 
 
 @kernel_function

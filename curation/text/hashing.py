@@ -1,10 +1,10 @@
 """Hashes inside the text kernels, with the plain-Python reference of each.
 
-A word is hashed code point by code point, an n-gram over the hashes of its words, a line by
-eight bytes at a time.  Every step is xor, multiply, xor-shift: without the shift the low k bits
-of a product depend only on the low k bits of the input, and collisions could be lifted bit by
-bit.  They are salted with SEED and pinned by golden vectors; statistics on disk depend on them
-only through (practically impossible) collisions of 64 bits.
+Words and lines are hashed by their UTF-8 bytes, eight at a time; every step is xor, multiply,
+xor-shift: without the shift the low k bits of a product depend only on the low k bits of the
+input, and collisions could be lifted bit by bit.  An n-gram's hash is a polynomial in the hashes
+of its words, which are mixed already.  They are salted with SEED and pinned by golden vectors;
+statistics on disk depend on them only through (practically impossible) collisions of 64 bits.
 """
 
 from __future__ import annotations
@@ -42,15 +42,41 @@ def hash_bytes(buffer, start, end):  # type: ignore[no-untyped-def]
     state = SEED
     i = start
     while i + 8 <= end:
-        block = np.uint64(0)
-        for k in range(8):
-            block |= np.uint64(buffer[i + k]) << np.uint64(8 * k)
-        state = absorb(state, block)
+        state = absorb(state, load_block(buffer, i))
         i += 8
-    block = np.uint64(0)
-    for k in range(end - i):
-        block |= np.uint64(buffer[i + k]) << np.uint64(8 * k)
+    rest = np.uint64(8 * (end - i))
+    if i + 8 <= len(buffer):
+        block = load_block(buffer, i) & ((np.uint64(1) << rest) - np.uint64(1))
+    else:
+        block = np.uint64(0)
+        for k in range(end - i):
+            block |= np.uint64(buffer[i + k]) << np.uint64(8 * k)
     return finish(absorb(absorb(state, block), np.uint64(end - start)))
+
+
+@kernel_function
+def load_block(buffer, i):  # type: ignore[no-untyped-def]
+    """buffer[i:i+8] as a little-endian number: spelt out and with unsigned indices, LLVM makes it one load."""
+    at = np.uint64(i)
+    return (
+        np.uint64(buffer[at])
+        | np.uint64(buffer[at + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(buffer[at + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(buffer[at + np.uint64(3)]) << np.uint64(24)
+        | np.uint64(buffer[at + np.uint64(4)]) << np.uint64(32)
+        | np.uint64(buffer[at + np.uint64(5)]) << np.uint64(40)
+        | np.uint64(buffer[at + np.uint64(6)]) << np.uint64(48)
+        | np.uint64(buffer[at + np.uint64(7)]) << np.uint64(56)
+    )
+
+
+@kernel_function
+def hash_words(word_hash, x, n):  # type: ignore[no-untyped-def]
+    """Hash of the n-gram of words x … x+n-1; equals `hash_words_reference`."""
+    value = word_hash[x]
+    for k in range(1, n):
+        value = value * STEP + word_hash[x + k]
+    return value
 
 
 def absorb_reference(state: int, value: int) -> int:
@@ -65,19 +91,16 @@ def finish_reference(state: int) -> int:
 
 
 def hash_word_reference(word: str) -> int:
-    """Hash of a word: its code points absorbed one by one."""
-    state = int(SEED)
-    for character in word:
-        state = absorb_reference(state, ord(character))
-    return finish_reference(state)
+    """Hash of a word: of its UTF-8 bytes."""
+    return hash_bytes_reference(word.encode("utf-8"))
 
 
 def hash_words_reference(words: list[str]) -> int:
-    """Hash of an n-gram: the hashes of its words absorbed one by one."""
-    state = int(SEED)
+    """Hash of an n-gram: a polynomial in the hashes of its words."""
+    value = 0
     for word in words:
-        state = absorb_reference(state, hash_word_reference(word))
-    return finish_reference(state)
+        value = (value * int(STEP) + hash_word_reference(word)) & MASK
+    return value
 
 
 def hash_bytes_reference(data: bytes) -> int:

@@ -14,7 +14,7 @@ from curation.text.utf8 import decode, previous, strip
 
 LINE_BREAK = np.uint32(CharacterClass.LINE_BREAK)
 TERMINAL = np.uint32(CharacterClass.TERMINAL)
-NEWLINE, RETURN, PERIOD, NUMBER, HYPHEN = ord("\n"), ord("\r"), ord("."), ord("#"), ord("-")
+NEWLINE, RETURN, BLANK, PERIOD, NUMBER, HYPHEN = ord("\n"), ord("\r"), ord(" "), ord("."), ord("#"), ord("-")
 BULLET, ELLIPSIS = ord("•"), ord("…")
 CONTINUATION, FIRST_LEAD = 0x80, 0xC2  # of UTF-8
 SHORT_LINE = 30  # code points; FineWeb's short_line_length
@@ -35,9 +35,9 @@ def count_lines(buffer, start, end, classes, counts):  # type: ignore[no-untyped
     split_start = line_start = start
     i = start
     while i < end:
-        lead = buffer[i]
+        lead = buffer[np.uint64(i)]
         chars += lead & 0xC0 != CONTINUATION
-        if PERIOD < lead < FIRST_LEAD:  # letters, digits, continuation bytes: nothing to count
+        if BLANK <= lead < FIRST_LEAD and lead != PERIOD and lead != NUMBER:  # most of all bytes: nothing to count
             i += 1
             continue
         if lead == PERIOD:

@@ -12,21 +12,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.text.affixes import PERIOD, infix_length, is_url, prefix_length, suffix_length
+from curation.text.affixes import BEFORE_PERIOD, CURRENCY, DIGIT, ELLIPSIS, PERIOD, SUFFIX
 from curation.text.character_classes import CharacterClass, class_table
 from curation.text.exceptions import (
     LONGEST,
     LONGEST_STOP_WORD,
-    MERGE,
     STOP,
     STOP_INDEX,
     WHOLE,
     exception_table,
     find_exception,
     find_hash,
+    mix_ends,
 )
-from curation.text.hashing import SEED, absorb, finish
+from curation.text.hashing import hash_bytes
 from curation.text.kernel import kernel_function
+from curation.text.runs import mark, split_run
 from curation.text.utf8 import decode
 
 SEGMENTER_VERSION = 1
@@ -38,6 +39,7 @@ MARK = np.uint32(CharacterClass.MARK)
 LETTER = np.uint32(CharacterClass.LETTER)
 SYMBOL = np.uint32(CharacterClass.SYMBOL)
 ACTIVE = np.uint32(CharacterClass.ACTIVE)
+STOPS = SPACE | UNSPACED | ACTIVE  # what a plain word does not contain
 
 # Indices of `Workspace.counts`.
 WORDS, NON_SYMBOL_WORDS, NON_SYMBOL_CHARS, ALPHABETIC_WORDS, STOP_MASK, MEASURED_END = range(6)
@@ -53,10 +55,11 @@ class Tables(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Scratch of one document: the current run, then the words found so far."""
+    """Scratch of one document: a run that is split, then the words found so far."""
 
     cp: NDArray[np.uint32]  # code points of the run
     fl: NDArray[np.uint32]  # their classes
+    at: NDArray[np.int64]  # byte where each begins, and the byte after the last
     cut: NDArray[np.uint8]  # 1 where a word of the run begins
     word_hash: NDArray[np.uint64]
     word_length: NDArray[np.uint32]  # code points
@@ -72,6 +75,7 @@ def new_workspace(max_words: int) -> Workspace:
     return Workspace(
         np.empty(LONGEST_RUN, np.uint32),
         np.empty(LONGEST_RUN, np.uint32),
+        np.empty(LONGEST_RUN + 1, np.int64),
         np.zeros(LONGEST_RUN + 1, np.uint8),
         np.empty(max_words, np.uint64),
         np.empty(max_words, np.uint32),
@@ -81,184 +85,169 @@ def new_workspace(max_words: int) -> Workspace:
 
 @kernel_function
 def segment_document(buffer, start, end, tables, work):  # type: ignore[no-untyped-def]
-    """Fill `work` with the words of buffer[start:end] (UTF-8)."""
+    """Fill `work` with the words of buffer[start:end] (UTF-8).
+
+    Most runs are one plain word: found in a single scan and hashed from its bytes.  Only a run with
+    an ACTIVE character or the signature of an exception is spelt out and split.
+    """
     classes, maybe, hashes, entries = tables
-    cp, fl, cut, word_hash, word_length, counts = work
-    words, non_symbol_words, non_symbol_chars, alphabetic_words = 0, 0, 0, 0
-    stop_mask, measured_end = 0, 0
-    n = 0  # code points in the run
-    # Of the whole run, which mostly is one word: its hash so far, union and intersection of its classes.
-    state, seen, symbols = SEED, np.uint32(0), SYMBOL
-    unspaced = False  # the run is one code point of a script without spaces, with its marks
-    position = 0  # code points read
+    word_hash, word_length, counts = work.word_hash, work.word_length, work.counts
+    counts[:] = 0
+    position = 0  # code points before byte i
     i = start
-    while i <= end:
-        c, step, f = np.uint32(0), 1, SPACE  # the end of the text ends the run, as white space does
-        if i < end:
-            c, step = decode(buffer, i, end)
+    while i < end:
+        seen, symbols, f = np.uint32(0), SYMBOL, np.uint32(0)
+        first, second, last = np.uint32(0), np.uint32(0), np.uint32(0)
+        n, j, step = 0, i, 0
+        while j < end and n < LONGEST_RUN:
+            c, step = decode(buffer, j, end)
             f = classes[c]
-        i += step
-        if f & (SPACE | UNSPACED) or n == LONGEST_RUN or (unspaced and not f & MARK):
-            split = False
-            if unspaced:
-                pass
-            elif seen & ACTIVE:
-                _split_run(n, cp, fl, cut, maybe, hashes, entries)
-                split = True
-            elif n > 0:
-                entry = find_exception(cp, 0, n, maybe, hashes, entries)
-                if entry & WHOLE:
-                    _mark(entry, 0, n, cut)
-                    split = True
-            begin = 0
-            while begin < n:
-                stop = n
-                if split:
-                    state, seen, symbols = SEED, np.uint32(0), SYMBOL
-                    stop = begin
-                    while stop < n and (stop == begin or not cut[stop]):
-                        state = absorb(state, np.uint64(cp[stop]))
-                        seen |= fl[stop]
-                        symbols &= fl[stop]
-                        stop += 1
-                    cut[stop] = 0
-                value, length = finish(state), stop - begin
-                if words < len(word_hash):
-                    word_hash[words] = value
-                    word_length[words] = length
-                    measured_end = position - n + stop
-                words += 1
-                if not symbols:
-                    non_symbol_words += 1
-                    non_symbol_chars += length
-                if seen & LETTER:
-                    alphabetic_words += 1
-                if length <= LONGEST_STOP_WORD:
-                    entry = find_hash(value, hashes, entries)
-                    if entry & STOP:
-                        stop_mask |= 1 << int(entry >> STOP_INDEX)
-                begin = stop
-            n = 0
-            state, seen, symbols = SEED, np.uint32(0), SYMBOL
-            unspaced = f & UNSPACED != 0
-        if not f & SPACE:
-            cp[n] = c
-            fl[n] = f
-            state = absorb(state, np.uint64(c))
+            if f & STOPS:
+                break
             seen |= f
             symbols &= f
+            if n == 0:
+                first = c
+            elif n == 1:
+                second = c
+            last = c
             n += 1
-        position += 1
-    counts[WORDS] = words
-    counts[NON_SYMBOL_WORDS] = non_symbol_words
-    counts[NON_SYMBOL_CHARS] = non_symbol_chars
-    counts[ALPHABETIC_WORDS] = alphabetic_words
-    counts[STOP_MASK] = stop_mask
-    counts[MEASURED_END] = measured_end
+            j += step
+        if j < end and (n == LONGEST_RUN or f & ACTIVE):
+            if n > 0 and _ends_plainly(buffer, j, step, end, n, first, second, last, seen, classes, maybe):
+                entry = np.uint32(0)
+                value = hash_bytes(buffer, i, j)
+                if n <= LONGEST_STOP_WORD:
+                    entry = find_hash(value, hashes, entries)
+                _add_word(value, n, seen, symbols, entry, position + n, word_hash, word_length, counts)
+                value = hash_bytes(buffer, j, j + step)
+                _add_word(value, 1, f, f & SYMBOL, np.uint32(0), position + n + 1, word_hash, word_length, counts)
+                n, j = n + 1, j + step
+            elif n == 0 and _gap_at(buffer, j + step, end, classes):  # a run of one: no rule can split it
+                value = hash_bytes(buffer, j, j + step)
+                _add_word(value, 1, f, f & SYMBOL, np.uint32(0), position + 1, word_hash, word_length, counts)
+                n, j = 1, j + step
+            else:
+                n, j = _split(buffer, i, end, position, tables, work)
+        elif n > 0:
+            value = hash_bytes(buffer, i, j)
+            entry = np.uint32(0)
+            if n <= LONGEST_STOP_WORD or (n <= LONGEST and maybe[mix_ends(first, second, last, n)]):
+                entry = find_hash(value, hashes, entries)
+            if entry & WHOLE:
+                n, j = _split(buffer, i, end, position, tables, work)
+            else:
+                _add_word(value, n, seen, symbols, entry, position + n, word_hash, word_length, counts)
+        elif f & UNSPACED:
+            n, j = _add_unspaced(buffer, i, end, position, tables, work)
+        else:  # white space
+            n, j = 1, i + step
+        position += n
+        i = j
 
 
 @kernel_function
-def _mark(entry, lo, hi, cut):  # type: ignore[no-untyped-def]
-    """Cut [lo, hi) into the words of an exception."""
-    begin = lo
-    for k in range(2):
-        begin += np.int64(entry >> np.uint32(4 * k)) & 15
-        if begin < hi:
-            cut[begin] = 1
+def _ends_plainly(buffer, j, step, end, n, first, second, last, seen, classes, maybe):  # type: ignore[no-untyped-def]
+    """Whether a plain word of n code points is followed by one mark at byte j that splits off, and then a gap.
+
+    What `_split` would find too, most often: `word,` or `word.`.  Anything that a rule or an exception
+    could see otherwise is left to it.
+    """
+    if seen & DIGIT or n >= LONGEST_RUN - 1 or not _gap_at(buffer, j + step, end, classes):
+        return False
+    c, _ = decode(buffer, j, end)
+    if c == PERIOD:
+        if not classes[last] & BEFORE_PERIOD:
+            return False
+    elif not classes[c] & SUFFIX or classes[c] & CURRENCY or c == ELLIPSIS:
+        return False
+    whole = n < LONGEST and maybe[mix_ends(first, second if n > 1 else c, c, n + 1)]
+    return not whole and not (n <= LONGEST and maybe[mix_ends(first, second, last, n)])
 
 
 @kernel_function
-def _split_run(n, cp, fl, cut, maybe, hashes, entries):  # type: ignore[no-untyped-def]
-    """Set `cut` at every word that begins inside the run: ends, middle, exceptions."""
-    lo, hi, size, pieces = 0, n, -1, 1
-    active = _count_active(fl, 0, n)  # kept up to date, for a scan in each turn would be quadratic
-    entry = np.uint32(0)
-    while lo < hi and hi - lo != size:
-        entry = find_exception(cp, lo, hi, maybe, hashes, entries)
-        if entry & WHOLE or active == 0:
+def _gap_at(buffer, i, end, classes):  # type: ignore[no-untyped-def]
+    """Whether byte i begins white space, or the text ends there."""
+    if i >= end:
+        return True
+    c, _ = decode(buffer, i, end)
+    return classes[c] & SPACE != 0
+
+
+@kernel_function
+def _add_word(value, length, seen, symbols, entry, position, word_hash, word_length, counts):  # type: ignore[no-untyped-def]
+    """Count one word; `position` is the code point after it, `entry` what the exception table has for it."""
+    words = counts[WORDS]
+    if words < len(word_hash):
+        word_hash[words] = value
+        word_length[words] = length
+        counts[MEASURED_END] = position
+    counts[WORDS] = words + 1
+    if not symbols:
+        counts[NON_SYMBOL_WORDS] += 1
+        counts[NON_SYMBOL_CHARS] += length
+    if seen & LETTER:
+        counts[ALPHABETIC_WORDS] += 1
+    if entry & STOP:
+        counts[STOP_MASK] |= 1 << int(entry >> STOP_INDEX)
+
+
+@kernel_function
+def _add_unspaced(buffer, i, end, position, tables, work):  # type: ignore[no-untyped-def]
+    """One code point of a script without spaces, with its marks, is a word; returns (its code points, byte after)."""
+    word_hash, word_length, counts = work.word_hash, work.word_length, work.counts
+    c, step = decode(buffer, i, end)
+    seen = symbols = tables.classes[c]
+    n, j = 1, i + step
+    while j < end and n < LONGEST_RUN:
+        c, step = decode(buffer, j, end)
+        f = tables.classes[c]
+        if not f & MARK or f & (SPACE | UNSPACED):
             break
-        size = hi - lo
-        front = prefix_length(cp, fl, lo, hi)
-        if 0 < front < size:
-            entry = find_exception(cp, lo + front, hi, maybe, hashes, entries)
-            if entry & WHOLE:
-                lo += front
-                cut[lo] = 1
-                break
-        back = suffix_length(cp, fl, lo + front, hi, maybe, hashes, entries)
-        if 0 < back < size:
-            entry = find_exception(cp, lo, hi - back, maybe, hashes, entries)
-            if entry & WHOLE:
-                hi -= back
-                cut[hi] = 1
-                break
-        active -= _count_active(fl, lo, lo + front) + _count_active(fl, hi - back, hi)
-        lo += front
-        hi -= back
-        cut[lo] = 1
-        cut[hi] = 1
-        pieces += (front > 0) + (back > 0)
-    if lo < hi:
+        seen |= f
+        symbols &= f
+        n += 1
+        j += step
+    value = hash_bytes(buffer, i, j)
+    _add_word(value, n, seen, symbols & SYMBOL, np.uint32(0), position + n, word_hash, word_length, counts)
+    return n, j
+
+
+@kernel_function
+def _split(buffer, i, end, position, tables, work):  # type: ignore[no-untyped-def]
+    """Spell out the run at byte i and count its words; returns (its code points, the byte after it)."""
+    classes, maybe, hashes, entries = tables
+    cp, fl, at, cut, word_hash, word_length, counts = work
+    n, j, seen = 0, i, np.uint32(0)
+    while j < end and n < LONGEST_RUN:
+        c, step = decode(buffer, j, end)
+        f = classes[c]
+        if f & (SPACE | UNSPACED):
+            break
+        cp[n], fl[n], at[n] = c, f, j
+        seen |= f
+        n += 1
+        j += step
+    at[n] = j
+    if seen & ACTIVE:
+        split_run(buffer, n, tables, work)
+    else:
+        entry = find_exception(buffer, at, cp, 0, n, maybe, hashes, entries)
         if entry & WHOLE:
-            _mark(entry, lo, hi, cut)
-            pieces += 2
-        elif active > 0:
-            pieces += _split_middle(cp, fl, lo, hi, cut)
-    cut[0] = 0
-    cut[n] = 0
-    if pieces > 2:  # two pieces are the whole run, which is no exception
-        _merge_exceptions(n, cp, cut, maybe, hashes, entries)
-
-
-@kernel_function
-def _count_active(fl, lo, hi):  # type: ignore[no-untyped-def]
-    count = 0
-    for i in range(lo, hi):
-        count += fl[i] & ACTIVE != 0
-    return count
-
-
-@kernel_function
-def _split_middle(cp, fl, lo, hi, cut):  # type: ignore[no-untyped-def]
-    """Cut around the infixes unless it is a URL; returns how many it found, twice."""
-    period = False
-    for i in range(lo, hi):
-        period |= cp[i] == PERIOD
-    if period and is_url(cp, fl, lo, hi):
-        return 0
-    found = 0
-    i = lo
-    while i < hi:
-        length = infix_length(cp, fl, lo, i, hi) if fl[i] & ACTIVE else 0
-        if length > 0 and i > lo:
-            cut[i] = 1
-            cut[i + length] = 1
-            found += 2
-        i += max(length, 1)
-    return found
-
-
-@kernel_function
-def _merge_exceptions(n, cp, cut, maybe, hashes, entries):  # type: ignore[no-untyped-def]
-    """Neighbouring words that together are an exception become its words: `)` `:` is the emoticon `):`."""
+            mark(entry, 0, n, cut)
     begin = 0
     while begin < n:
-        after, best, best_entry = 0, 0, np.uint32(0)
-        for end in range(begin + 1, n + 1):
-            if end < n and not cut[end]:
-                continue
-            if after == 0:
-                after = end
-            elif end - begin <= LONGEST:
-                entry = find_exception(cp, begin, end, maybe, hashes, entries)
-                if entry & MERGE:
-                    best, best_entry = end, entry
-            if end - begin >= LONGEST:
-                break
-        if best > 0:
-            for i in range(begin + 1, best):
-                cut[i] = 0
-            _mark(best_entry, begin, best, cut)
-            begin = best
-        else:
-            begin = after
+        seen, symbols = np.uint32(0), SYMBOL
+        stop = begin
+        while stop < n and (stop == begin or not cut[stop]):
+            seen |= fl[stop]
+            symbols &= fl[stop]
+            stop += 1
+        cut[stop] = 0
+        value = hash_bytes(buffer, at[begin], at[stop])
+        entry = np.uint32(0)
+        if stop - begin <= LONGEST_STOP_WORD:
+            entry = find_hash(value, hashes, entries)
+        _add_word(value, stop - begin, seen, symbols, entry, position + stop, word_hash, word_length, counts)
+        begin = stop
+    return n, j

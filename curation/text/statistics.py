@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curation.text import affixes, exceptions, hashing, lines, repetition, seen, segment, utf8
+from curation.text import affixes, exceptions, hashing, lines, repetition, runs, seen, segment, utf8
 from curation.text.arrow import text_buffers
 from curation.text.kernel import cached_kernel, source_digest
 from curation.text.lines import CHARS, LINE_COUNTS, NEWLINES, count_lines
@@ -104,4 +104,4 @@ def _build_measure(sources: int) -> Any:
     return cached_kernel(measure_batch)
 
 
-_measure = _build_measure(source_digest(affixes, exceptions, hashing, lines, repetition, seen, segment, utf8))
+_measure = _build_measure(source_digest(affixes, exceptions, hashing, lines, repetition, runs, seen, segment, utf8))
