@@ -64,8 +64,11 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
     wide = _utf16_without_mark(data)
     if wide is not None:
         return data.decode(wide, "replace"), wide
-    text = data.decode("utf-8", "replace")
-    if REPLACEMENT not in text or _is_damaged_utf8(data, text):
+    try:
+        text, valid = data.decode("utf-8"), True
+    except UnicodeDecodeError:
+        text, valid = data.decode("utf-8", "replace"), False
+    if valid or _is_damaged_utf8(data, text):
         if b"\x1b$" in data and data.isascii() and _JAPANESE in _candidates(data, declared):
             japanese = data.decode(_JAPANESE, "replace")
             if REPLACEMENT not in japanese and not japanese.isascii():
