@@ -202,9 +202,9 @@ class Catalog:
             f"counted as (select *, {total} as hits from failed) select {counts} from counted"
         )[0]
         first = Counter[str]()
-        for found in self.rows("select removed_by, source, language, count(*) as n from removed group by all"):
+        for found in self.rows("select removed_by, source, count(*) as n from removed group by all"):
             for one in self.thresholds:
-                if one.key == found["removed_by"] and one.looks_at(found["source"], found["language"]):
+                if one.key == found["removed_by"] and one.looks_at(found["source"]):
                     first[one.label] += found["n"]
         return [
             RuleCount(one, first[one.label], row[f"fails{i}"], row[f"only{i}"]) for i, one in enumerate(self.thresholds)
@@ -219,7 +219,7 @@ class Catalog:
         if not self._measured or not thresholds:
             return [None] * len(thresholds)
         extremes = ", ".join(
-            f"max({one.expression}) as largest{i}, count(*) - count({one.expression}) as undefined{i}"
+            f"max({one.general}) as largest{i}, count(*) - count({one.general}) as undefined{i}"
             for i, one in enumerate(thresholds)
         )
         facts = self.rows(f"select {extremes} from {self._measured}")[0]

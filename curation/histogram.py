@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 BINS = 48  # of a histogram, about; fits 340 px with bars of 6 px
@@ -29,8 +29,7 @@ class StoredThreshold:
     value: float
     sources: tuple[str, ...] | None = None  # the rule looks at these sources only; None: at all
     column: str = "stats"  # the struct column that holds the counts
-    languages: tuple[str, ...] | None = None  # the value holds for these languages only; None: for all
-    other_than: tuple[str, ...] = ()  # … but these
+    by_language: Mapping[str, float] = field(default_factory=dict)  # instead of `value`, by language code
 
     def __post_init__(self) -> None:
         if self.remove_if not in COMPARISONS:
@@ -39,26 +38,26 @@ class StoredThreshold:
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> StoredThreshold:
         """Raises KeyError where a field is missing, ValueError for an unknown comparison."""
-        sources, languages = row.get("sources"), row.get("languages")
+        sources = row.get("sources")
         return cls(
             row["key"], row["numerator"], row["denominator"], row["remove_if"], float(row["value"]),
             tuple(sources) if sources is not None else None,
             row.get("column", "stats"),
-            tuple(languages) if languages is not None else None,
-            tuple(row.get("other_than", ())),
+            {code: float(value) for code, value in row.get("by_language", {}).items()},
         )  # fmt: skip
 
-    def looks_at(self, source: str, language: str | None) -> bool:
-        """Whether the value holds for a document of this source and language."""
-        if self.sources is not None and source not in self.sources:
-            return False
-        return language in self.languages if self.languages is not None else language not in self.other_than
+    def looks_at(self, source: str) -> bool:
+        """Whether the rule looks at documents of this source."""
+        return self.sources is None or source in self.sources
+
+    def limit(self, language: str | None) -> float:
+        """The value that holds for a language."""
+        return self.by_language.get(language or "", self.value)
 
     @property
     def label(self) -> str:
-        """The key, with the sources and languages where the value is limited to some."""
-        limits = [*(self.sources or ()), *(self.languages or ())]
-        return f"{self.key} ({', '.join(limits)})" if limits else self.key
+        """The key, with the sources where the rule is limited to some."""
+        return self.key if self.sources is None else f"{self.key} ({', '.join(self.sources)})"
 
     @property
     def quantity(self) -> str:
@@ -82,19 +81,26 @@ class StoredThreshold:
         value = f"({column}.{identifier(self.numerator)})::double"
         if self.denominator:
             value = f"({value} / nullif({column}.{identifier(self.denominator)}, 0)::double)"
-        conditions = []
         if self.sources is not None:
-            conditions.append(f"source in ({_names(self.sources)})")
-        if self.languages is not None:
-            conditions.append(f"language in ({_names(self.languages)})")
-        if self.other_than:
-            conditions.append(f"coalesce(language, '') not in ({_names(self.other_than)})")
-        return f"(case when {' and '.join(conditions)} then {value} end)" if conditions else value
+            value = f"(case when source in ({_names(self.sources)}) then {value} end)"
+        return value
+
+    @property
+    def general(self) -> str:
+        """SQL for the value where no language has its own limit: what a histogram around `value` can show."""
+        if not self.by_language:
+            return self.expression
+        own = _names(list(self.by_language))
+        return f"(case when coalesce(language, '') not in ({own}) then {self.expression} end)"
 
     @property
     def fails(self) -> str:
         """SQL for `removed by this threshold, whatever comes before it`; null where undefined."""
-        return f"({self.expression} {self.remove_if} {self.value!r}::double)"
+        limit = f"{self.value!r}::double"
+        if self.by_language:
+            own = " ".join(f"when {literal(code)} then {value!r}::double" for code, value in self.by_language.items())
+            limit = f"(case language {own} else {limit} end)"
+        return f"({self.expression} {self.remove_if} {limit})"
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ class Scale:
 
     def bin(self, threshold: StoredThreshold) -> str:
         """SQL for the bin of a value, null for none; values outside go to the first and the last bin."""
-        value = threshold.expression
+        value = threshold.general
         if self.logarithmic:  # ln of a ratio is exactly 0 at the threshold, so its side is never in doubt
             floor = f"greatest({value}, {self.edge(self.first)!r}::double)"
             steps = f"ln({floor} / {self.value!r}::double) / {math.log(self.step)!r}::double"

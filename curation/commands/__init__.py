@@ -13,6 +13,7 @@ Config = Annotated[Path, typer.Argument(help="the YAML file")]
 Run = Annotated[str, typer.Argument(help="a run's folder, its name under runs/, or its YAML file")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a key of the config")]
+Yes = Annotated[bool, typer.Option("--yes", help="go on where dedup removes more than its limits say")]
 Until = Annotated[str | None, typer.Option(help="stop after this section")]
 
 
@@ -22,6 +23,7 @@ def run(
     until: Until = None,
     set_: Set = None,
     strict: Annotated[bool, typer.Option(help="stop at the first damaged record")] = False,
+    yes: Yes = False,
     report: Annotated[bool, typer.Option(help="write report.html at the end")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress display")] = False,
     json: Json = False,
@@ -29,7 +31,9 @@ def run(
     """Execute a config: what is not finished, check, report."""
     from curation.commands.running import run_config
 
-    run_config(config, until=until, overrides=set_ or [], strict=strict, report=report, quiet=quiet, as_json=json)
+    run_config(
+        config, until=until, overrides=set_ or [], strict=strict, yes=yes, report=report, quiet=quiet, as_json=json
+    )
 
 
 @app.command(epilog="Example: curate plan examples/web.yaml --tasks")
@@ -53,12 +57,13 @@ def worker(
     tasks: Annotated[
         str, typer.Argument(help="task numbers (0-15,20), one task's name, or `ready`: whatever can run now")
     ],
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Execute some tasks of a plan, as another machine would."""
     from curation.commands.running import work
 
-    work(plan, tasks, as_json=json)
+    work(plan, tasks, yes=yes, as_json=json)
 
 
 @app.command(epilog="Example: curate status web-demo")

@@ -9,6 +9,7 @@ from typing import Any
 
 from curation.commands.output import find_run, print_json, print_line, print_table
 from curation.pipeline.config import load
+from curation.pipeline.confirm import CONFIRM, downstream, require
 from curation.pipeline.errors import UsageError
 from curation.pipeline.execute import execute
 from curation.pipeline.plan import Plan, State, build
@@ -17,11 +18,19 @@ from curation.pipeline.summary import TOTALS
 
 
 def run_config(
-    path: Path, *, until: str | None, overrides: list[str], strict: bool, report: bool, quiet: bool, as_json: bool
+    path: Path,
+    *,
+    until: str | None,
+    overrides: list[str],
+    strict: bool,
+    yes: bool,
+    report: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Run, write the report, print the totals."""
     config = load(path, overrides)
-    summary = run(config, until=until, strict=strict, quiet=quiet or as_json)
+    summary = run(config, until=until, strict=strict, yes=yes, quiet=quiet or as_json)
     folder = Path(config.core.workdir) / config.core.run
     if report:
         from curation.report import write
@@ -46,6 +55,9 @@ def print_totals(summary: dict[str, Any], folder: Path) -> None:
     if summary["removed_by"]:
         print_line()
         print_table(["removed by", "documents"], list(summary["removed_by"].items()))
+    if summary["edits"]:
+        print_line()
+        print_table(["edited by", "changes"], list(summary["edits"].items()))
     if summary["quarantine"]:
         print_line()
         print_table(["quarantined because", "records"], list(summary["quarantine"].items()))
@@ -107,12 +119,16 @@ def show_plan(
         print_line(f"plan written to {written}: curate worker {written} 0-{len(rows) - 1}")
 
 
-def work(plan_file: Path, selection: str, *, as_json: bool) -> None:
-    """Execute the selected tasks, in plan order."""
+def work(plan_file: Path, selection: str, *, yes: bool, as_json: bool) -> None:
+    """Execute the selected tasks, in plan order; what depends on a result to be confirmed only with `yes`."""
     state = State(Plan.read(plan_file))
     names = select(state, selection)
+    guarded = {task: downstream(state.plan, task) for task in state.plan.facts.get(CONFIRM, {})}
     done = []
     for name in names:
+        for task, later in guarded.items():
+            if name in later and state.finished(task):
+                require(state, task, confirmed=yes)
         manifest = execute(state, name)
         done.append({"task": name, "counts": manifest.counts, "wall_s": manifest.wall_s})
         if not as_json:

@@ -19,6 +19,8 @@ from curation.text.display import block, line, name, raw
 Chapter = tuple[str, list[tuple[str, Any]]]
 TEXT_CHARACTERS = 600
 COPIES_SHOWN = 10
+EDITS_SHOWN = 20
+EDIT_CHARACTERS = 120
 
 
 def trace_document(text: str, id: str, *, as_json: bool) -> None:
@@ -64,7 +66,8 @@ def _chapters(catalog: Catalog, fate: Fate) -> list[Chapter]:
         row = fate.row
         place = [(key, row[key]) for key in ("source", "file", "record", "offset") if row[key] is not None]
         return [("record", [(k, name(str(v))) for k, v in place]), ("first bytes", [("", raw(row["sample"] or b""))])]
-    return [c for c in (_record(fate.row), _rules(catalog, fate.row), _copies(fate), _text(fate.row)) if c[1]]
+    chapters = (_record(fate.row), _rules(catalog, fate.row), _edits(catalog, fate.row), _copies(fate), _text(fate.row))
+    return [chapter for chapter in chapters if chapter[1]]
 
 
 def _record(row: dict[str, Any]) -> Chapter:
@@ -82,12 +85,12 @@ def _rules(catalog: Catalog, row: dict[str, Any]) -> Chapter:
         rows.append(("language", f"{row['language']} (score {row['language_score']:.3f})"))
     for threshold in catalog.thresholds:
         counts = row.get(threshold.column)
-        if counts is None or not threshold.looks_at(row["source"], row.get("language")):
+        if counts is None or not threshold.looks_at(row["source"]):
             continue
-        value = _value(threshold, counts)
+        value, limit = _value(threshold, counts), threshold.limit(row.get("language"))
         mark = "  ← removed here" if row.get("removed_by") == threshold.key else ""
         shown = "no value" if value is None else f"{value:.6g}"
-        rows.append((threshold.key, f"{shown:>10}  removed if {threshold.remove_if} {threshold.value:g}{mark}"))
+        rows.append((threshold.key, f"{shown:>10}  removed if {threshold.remove_if} {limit:g}{mark}"))
     return "rules", rows
 
 
@@ -98,15 +101,31 @@ def _value(threshold: StoredThreshold, counts: dict[str, int]) -> float | None:
     return value / counts[threshold.denominator] if counts[threshold.denominator] else None
 
 
+def _edits(catalog: Catalog, row: dict[str, Any]) -> Chapter:
+    """The changes to the text, in the order in which they were made."""
+    found = catalog.rows("select rule, start, before, after from edits where id = $1", [row["id"]])
+    rows: list[tuple[str, Any]] = []
+    for one in found[:EDITS_SHOWN]:
+        before = "personal data, not kept" if one["before"] is None else line(one["before"], EDIT_CHARACTERS)
+        after = f"  →  {line(one['after'], EDIT_CHARACTERS)}" if one["after"] else ""
+        rows.append((f"{one['rule']} at byte {one['start']:,}", before + after))
+    if len(found) > EDITS_SHOWN:
+        rows.append(("", f"… and {len(found) - EDITS_SHOWN:,} more"))
+    return "edits", rows
+
+
 def _copies(fate: Fate) -> Chapter:
     rows: list[tuple[str, Any]] = []
     if fate.row.get("duplicate_count"):
         rows.append(("duplicate_count", fate.row["duplicate_count"]))
     for one in fate.ledger[:COPIES_SHOWN]:
+        scores = f"{one['rule']}, jaccard {one['jaccard']:.3f}, containment {one['containment']:.3f}"
+        if one["bands"] is not None:
+            scores += f", {one['bands']} shared bands"
         if one["removed_id"] == fate.row["id"]:
-            rows.append(("copy of", f"{name(one['kept_id'])} ({one['rule']}, jaccard {one['jaccard']:.3f})"))
+            rows.append(("copy of", f"{name(one['kept_id'])} ({scores})"))
         else:
-            rows.append(("stands for", f"{name(one['removed_id'])} ({one['rule']}, jaccard {one['jaccard']:.3f})"))
+            rows.append(("stands for", f"{name(one['removed_id'])} ({scores})"))
     if len(fate.ledger) > COPIES_SHOWN:
         rows.append(("", f"… and {len(fate.ledger) - COPIES_SHOWN:,} more"))
     return "duplicates", rows

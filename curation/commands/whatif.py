@@ -51,7 +51,10 @@ def changed_config(plan: Plan, changes: list[str], overrides: list[str]) -> RunC
         key, sign, value = change.partition("=")
         if not sign:
             raise UsageError(f"{change!r} is not threshold=value", "write for example gopher-quality.min_words=30")
-        set_threshold(raw, key, yaml.safe_load(value))
+        if key.partition(".")[0] in raw:  # a section's own key, e.g. dedup.minhash.jaccard
+            override_key(raw, change, "THRESHOLD=VALUE")
+        else:
+            set_threshold(raw, key, yaml.safe_load(value))
     for override in overrides:
         override_key(raw, override, "--set")
     raw["workdir"] = str(plan.workdir)

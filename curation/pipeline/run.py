@@ -19,11 +19,12 @@ import orjson
 from filelock import FileLock, Timeout
 
 from curation.pipeline.config import RunConfig
+from curation.pipeline.confirm import CONFIRM, downstream, require
 from curation.pipeline.errors import StrictStop, TaskFailed, UsageError
 from curation.pipeline.executors import Outcome, dispatch
 from curation.pipeline.hashing import hash64
 from curation.pipeline.plan import Plan, State, build, step_of
-from curation.pipeline.progress import open_progress
+from curation.pipeline.progress import Progress, open_progress
 from curation.pipeline.schema import PRIVATE_VIEWS
 from curation.pipeline.shards import write_atomic
 from curation.pipeline.summary import summarise
@@ -49,11 +50,13 @@ def run_lock(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def run(config: RunConfig, *, until: str | None = None, strict: bool = False, quiet: bool = False) -> dict[str, Any]:
+def run(
+    config: RunConfig, *, until: str | None = None, strict: bool = False, yes: bool = False, quiet: bool = False
+) -> dict[str, Any]:
     """Execute a config; returns the content of `run.json`.
 
-    Raises TaskFailed when tasks failed after their retries (finished ones are kept),
-    ConservationError when the counts do not close, StrictStop under `--strict`.
+    Raises TaskFailed when tasks failed after their retries (finished ones are kept), ConservationError
+    when the counts do not close, StrictStop under `--strict`, NeedsConfirmation without `yes`.
     """
     plan = build(config, until=until, strict=strict)
     started = time.perf_counter()
@@ -66,16 +69,34 @@ def run(config: RunConfig, *, until: str | None = None, strict: bool = False, qu
             stop_at_quarantined(state, {task.name for task in plan.tasks} - set(todo))
         input_bytes = sum(plan.by_name[name].input_bytes for name in todo)
         with open_progress(len(todo), input_bytes, quiet=quiet) as progress:
-            outcome = dispatch(plan_file, state, todo, config.core.executor, progress) if todo else Outcome()
+            ran, warnings = execute_plan(state, plan_file, todo, config, progress, confirmed=yes)
+        summary = summarise(state, ran, wall_s=time.perf_counter() - started)
+        summary["warnings"] += warnings
+        link_outputs(state)
+        write_atomic(plan.directory / RUN_FILE, orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    return summary
+
+
+def execute_plan(
+    state: State, plan_file: Path, todo: list[str], config: RunConfig, progress: Progress, *, confirmed: bool
+) -> tuple[set[str], list[str]]:
+    """Run tasks, stopping before anything that depends on a result to be confirmed; (tasks run, warnings)."""
+    ran: set[str] = set()
+    warnings: list[str] = []
+    for guarded in [*state.plan.facts.get(CONFIRM, {}), None]:
+        later = downstream(state.plan, guarded) if guarded else set()
+        now = [name for name in todo if name not in later]
+        todo = [name for name in todo if name in later]
+        outcome = dispatch(plan_file, state, now, config.core.executor, progress) if now else Outcome()
+        ran |= outcome.ran
         if outcome.failures:
             raise TaskFailed(
                 "\n".join(outcome.failures.values()) + f"\n{len(outcome.failures)} task(s) failed",
                 "settle the cause and run the same command again; finished tasks are kept",
             )
-        summary = summarise(state, outcome.ran, wall_s=time.perf_counter() - started)
-        link_outputs(state)
-        write_atomic(plan.directory / RUN_FILE, orjson.dumps(summary, option=orjson.OPT_INDENT_2))
-    return summary
+        if guarded:
+            warnings += require(state, guarded, confirmed=confirmed)
+    return ran, warnings
 
 
 def forget_other_results(plan: Plan) -> None:

@@ -26,6 +26,8 @@ def summarise(state: State, ran: set[str], *, wall_s: float) -> dict[str, Any]:
     sources: dict[str, Counter[str]] = {}
     removed_by: Counter[str] = Counter()
     quarantine: Counter[str] = Counter()
+    edits: Counter[str] = Counter()
+    edited = 0
     fates: dict[str, Counter[str]] = {}
     for shard in state.plan.shards:
         counts = sources.setdefault(shard.source, Counter())
@@ -49,6 +51,8 @@ def summarise(state: State, ran: set[str], *, wall_s: float) -> dict[str, Any]:
         counts.update({key: final.counts.get(key, 0) for key in ("text_bytes_in", "text_bytes_kept")})
         removed_by.update(_suffixes(final.counts, "removed_by."))
         quarantine.update(_suffixes(read.counts, "quarantine."))
+        edits.update(_suffixes(final.counts, "edits."))
+        edited += final.counts.get("edited_documents", 0)
         fates.setdefault(shard.source, Counter()).update(_suffixes(final.counts, "removed_by."))
         fates[shard.source].update(_suffixes(read.counts, "quarantine."))
     renamed = sum(m.counts.get("renamed_ids", 0) for t in state.plan.tasks if (m := state.manifest(t.name)))
@@ -62,6 +66,8 @@ def summarise(state: State, ran: set[str], *, wall_s: float) -> dict[str, Any]:
         "sources": {name: {key: counts[key] for key in TOTALS} for name, counts in sources.items()},
         "removed_by": dict(removed_by.most_common()),
         "quarantine": dict(quarantine.most_common()),
+        "edits": dict(edits.most_common()),
+        "edited_documents": edited,
         **state.plan.facts,
         "steps": _steps(state, ran),
         "wall_s": round(wall_s, 2),

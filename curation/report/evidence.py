@@ -1,4 +1,4 @@
-"""Chapters that show single records: removed documents per rule, largest duplicate clusters, quarantine.
+"""Chapters that show single records: removed documents per rule, quarantine.
 
 Texts are fetched as prefixes and pass the `prefix` filter; the number of records is bounded.
 """
@@ -16,7 +16,6 @@ from curation.report.section import Section
 SAMPLES = 3  # a rule
 MAX_RULES = 40  # with samples, those that remove most
 TEXT_CHARACTERS = 1_000  # of a sample: 40 rules × 3 texts of marks only (12 bytes each) are 1.4 MB
-MAX_CLUSTERS = 20
 MAX_QUARANTINED = 100
 
 
@@ -34,30 +33,6 @@ def removed(catalog: Catalog) -> Section | None:
         opened=max(found, key=lambda rule: counts[rule]), omitted=len(counts) - len(found), characters=TEXT_CHARACTERS,
     )  # fmt: skip
     return Section("Removed documents", body, 70, has_text=True)
-
-
-def duplicates(catalog: Catalog) -> Section | None:
-    """The documents that stand for most others; None where no copy was found."""
-    largest = catalog.rows(
-        f"""select id, source, url, duplicate_count from documents where duplicate_count > 1
-            order by duplicate_count desc, id limit {MAX_CLUSTERS}"""
-    )
-    if not largest:
-        return None
-    sizes = catalog.rows(
-        """select 2 ** floor(log2(duplicate_count))::integer as low, count(*) as clusters,
-                  sum(duplicate_count - 1)::bigint as copies
-           from documents where duplicate_count > 1 group by low order by low"""
-    )
-    examples = catalog.rows(
-        """select kept_id, removed_id, rule, jaccard from clusters
-           where kept_id in (select unnest($1))
-           qualify row_number() over (partition by kept_id order by removed_id) <= 3
-           order by kept_id, removed_id""",
-        [[row["id"] for row in largest]],
-    )
-    copies = {kept: list(group) for kept, group in groupby(examples, key=lambda row: row["kept_id"])}
-    return Section("Duplicates", render("duplicates.html", largest=largest, sizes=sizes, copies=copies), 80)
 
 
 def quarantine(catalog: Catalog) -> Section | None:

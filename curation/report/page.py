@@ -10,6 +10,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 import curation.report.counts as counts
+import curation.report.duplicates as duplicates
+import curation.report.edits as edits
 import curation.report.evidence as evidence
 import curation.report.provenance as provenance
 from curation.catalog import Catalog, open_run
@@ -29,7 +31,10 @@ BUILT_IN = (
     counts.sources,
     counts.extractors,
     evidence.removed,
-    evidence.duplicates,
+    edits.edits,
+    edits.samples,
+    duplicates.sizes,
+    duplicates.pairs,
     evidence.quarantine,
     provenance.steps,
     provenance.configuration,

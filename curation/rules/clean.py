@@ -55,6 +55,7 @@ def plan(entries: list[Any], builder: PlanBuilder) -> None:
     parts = expanded(listed)
     _check_sources(parts, sources)
     _check_order(parts, sources)
+    _check_not_after(parts, sources)
     names = {source: Names() for source in sources}
     learnt: dict[str, list[str]] = {shard.name: [] for shard in builder.shards}  # edit and measure layers so far
     builder.facts["thresholds"] = []
@@ -144,6 +145,17 @@ def _check_order(parts: list[Part], sources: list[str]) -> None:
                 raise UsageError(
                     f"clean: {one.key}: needs a `{needed}:` entry before it for the source {missing[0]!r}",
                     f"add  - {needed}:  above it in the `clean` list",
+                )
+
+
+def _check_not_after(parts: list[Part], sources: list[str]) -> None:
+    for i, one in enumerate(parts):
+        for source in sources:
+            earlier = [p.key for p in parts[:i] if p.applies(source) and p.key in one.item.not_after]
+            if earlier and one.applies(source):
+                raise UsageError(
+                    f"clean: {one.key}: stands after `{earlier[0]}` for the source {source}, whose edits it would undo",
+                    f"move  - {one.key}:  above it",
                 )
 
 

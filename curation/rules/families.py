@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from curation.text import statistics
+from curation.text import c4, junk, refinedweb, statistics
 
 
 @dataclass(frozen=True)
@@ -31,5 +31,10 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     family.column: family
-    for family in (Family("stats", statistics.STATISTICS_VERSION, statistics.STATISTICS, statistics.measure),)
+    for family in (
+        Family("stats", statistics.STATISTICS_VERSION, statistics.STATISTICS, statistics.measure),
+        Family("c4", c4.C4_VERSION, c4.C4, None),
+        Family("refinedweb", refinedweb.REFINEDWEB_VERSION, refinedweb.REFINEDWEB, None),
+        Family("junk", junk.JUNK_VERSION, junk.JUNK, junk.measure_junk),
+    )
 }

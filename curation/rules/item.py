@@ -49,6 +49,7 @@ class CleanItem:
     located: Callable[[Any, Path], Any] = lambda config, base: config  # paths relative to the config file
     reads: tuple[str, ...] = ()  # read columns that `edit` and `decide` look at, e.g. url
     needs: Callable[[Any], tuple[str, ...]] = lambda config: ()  # items that must stand earlier in the list
+    not_after: tuple[str, ...] = ()  # items that must not stand earlier
     thresholds: Callable[[Json], list[Json]] = lambda decided: []
     expand: Callable[[Any], list[tuple[str, Any]]] | None = None  # into (key, config) of several items, in order
 

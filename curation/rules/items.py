@@ -15,7 +15,7 @@ from curation.rules import language
 from curation.rules.families import FAMILIES
 from curation.rules.item import CleanItem, Columns, Limited, Verdict
 from curation.rules.languages import load as load_languages
-from curation.rules.lines import config_for, edits_lines
+from curation.rules.lines import BLOCKLIST, config_for, edits_lines, located
 from curation.rules.thresholds import RemoveIf, RuleSet, Threshold
 
 
@@ -28,15 +28,25 @@ class RulesConfig(Limited):
         None, description="thresholds by language: the shipped table, or e.g. {de: {gopher-quality.min_words: 30}}"
     )
 
+    blocked_words: str | None = Field(None, description="file of words and phrases, one a line: for c4-blocklist")
+
     @model_validator(mode="after")
     def _known(self) -> Self:
         self.rule_set()
+        if (BLOCKLIST in self.presets) != (self.blocked_words is not None):
+            raise ValueError(f"`blocked_words` (a file) belongs to the preset {BLOCKLIST!r}, which needs it")
         return self
 
     def rule_set(self) -> RuleSet:
         """The thresholds; raises ValueError as `RuleSet.resolve`."""
         table = load_languages() if self.languages == "default" else self.languages
         return RuleSet.resolve(self.presets, self.override, table)
+
+
+def _words_located(config: RulesConfig, base: Path) -> RulesConfig:
+    if config.blocked_words is None:
+        return config
+    return config.model_copy(update={"blocked_words": located(config.blocked_words, base)})
 
 
 def _expand(config: RulesConfig) -> list[tuple[str, Any]]:
@@ -49,7 +59,7 @@ def _expand(config: RulesConfig) -> list[tuple[str, Any]]:
     parts: list[tuple[str, Any]] = []
     for group in filter(None, groups):
         if edits_lines(group[0]):
-            parts.append(("lines", config_for(group[0], config.sources)))
+            parts.append(("lines", config_for(group[0], config.sources, config.blocked_words)))
         mine = {key: value for key, value in config.override.items() if key.partition(".")[0] in group}
         parts.append(("rules", config.model_copy(update={"presets": group, "override": mine})))
     return parts
@@ -84,17 +94,11 @@ def _decide_rules(columns: Columns, resolved: Json) -> Verdict:
 
 
 def _thresholds(resolved: Json) -> list[Json]:
-    """One row a threshold and set of languages that share a value; `languages` None: all that have none of their own."""
-    rows: list[Json] = []
-    for one in resolved:
-        common = {"key": f"{one['preset']}.{one['name']}", "column": one["family"]}
-        common |= {name: one[name] for name in ("numerator", "denominator", "remove_if")}
-        own: dict[float, list[str]] = {}
-        for code, value in one["by_language"].items():
-            own.setdefault(value, []).append(code)
-        rows.append({**common, "value": one["value"], "languages": None, "other_than": sorted(one["by_language"])})
-        rows += [{**common, "value": v, "languages": codes, "other_than": []} for v, codes in own.items()]
-    return rows
+    names = ("numerator", "denominator", "remove_if", "value", "by_language")
+    return [
+        {"key": f"{one['preset']}.{one['name']}", "column": one["family"]} | {name: one[name] for name in names}
+        for one in resolved
+    ]
 
 
 def _needs(config: RulesConfig) -> tuple[str, ...]:
@@ -112,6 +116,7 @@ RULES = CleanItem(
     columns=lambda measured: [pa.field(measured["family"], FAMILIES[measured["family"]].type)],
     versions=lambda measured: {f"statistics.{measured['family']}": str(FAMILIES[measured["family"]].version)},
     thresholds=_thresholds,
+    located=_words_located,
     needs=_needs,
     expand=_expand,
 )

@@ -2,7 +2,7 @@
 
 Leans to masking too much: a shown text loses little, a leaked address cannot be taken back.
 Every pattern is linear: a run of its characters is entered once (look-behind) and left once
-(possessive or bounded quantifiers).  Checks: Luhn (ISO/IEC 7812-1), mod 97 (ISO 13616).
+(possessive or bounded quantifiers).  Everything that the `pii` rule would mask is masked here too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from curation.text import personal_data
+from curation.text.identifiers import passes_luhn, passes_mod_97
 
 LONGEST = 320  # characters of one item: RFC 3696 gives 64 + 1 + 255 for an e-mail address, all others are shorter
 
@@ -33,14 +36,13 @@ def _is_ip(found: str) -> bool:
 
 
 def _passes_luhn(found: str) -> bool:
-    digits = [int(character) for character in found if character.isdigit()]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    return 13 <= len(digits) <= 19 and (sum(digits[::-2]) + sum(doubled)) % 10 == 0
+    digits = "".join(character for character in found if character.isdigit())
+    return 13 <= len(digits) <= 19 and passes_luhn(digits)
 
 
 def _passes_mod_97(found: str) -> bool:
-    plain = found.replace(" ", "").upper()
-    return 15 <= len(plain) <= 34 and int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1
+    plain = found.replace(" ", "")
+    return 15 <= len(plain) <= 34 and passes_mod_97(plain)
 
 
 def _is_phone(found: str) -> bool:
@@ -52,6 +54,7 @@ def _always(found: str) -> bool:
     return True
 
 
+_SHOWN = {"card": "number", "iban": "number"}  # how these kinds of `personal_data` are written
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _DATE = r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}(?!\d)"
 
@@ -85,6 +88,7 @@ def find(text: str) -> Iterator[Span]:
         for match in pattern.finditer(text)
         if passes(match.group())
     ]
+    spans += _precise(text)
     end = 0
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         if span.start >= end:
@@ -92,6 +96,19 @@ def find(text: str) -> Iterator[Span]:
         elif span.end > end:  # the rest of an overlap is masked too
             yield Span(end, span.end, span.kind)
         end = max(end, span.end)
+
+
+def _precise(text: str) -> list[Span]:
+    """What `curation.text.personal_data` finds, with offsets in characters."""
+    found = []
+    encoded = text.encode("utf-8", "surrogatepass")
+    end, position = 0, 0  # the same place in bytes and in characters
+    for one in personal_data.find(encoded):
+        position += len(encoded[end : one.start].decode("utf-8", "surrogatepass"))
+        start, end = position, one.end
+        position += len(encoded[one.start : end].decode("utf-8", "surrogatepass"))
+        found.append(Span(start, position, _SHOWN.get(one.kind, one.kind)))
+    return found
 
 
 def mask(text: str) -> str:

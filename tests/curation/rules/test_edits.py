@@ -168,3 +168,28 @@ def test_a_changed_threshold_reads_no_text_and_what_if_agrees_with_the_rerun(con
     assert reused["edit"] == (1, 1) and reused["measure"] == (2, 2)
     with pytest.raises(UsageError, match="read the texts again"):
         compare(now, build(changed_config(now, ["cut.word=cc"], [])), 5)
+
+
+def test_an_item_that_would_undo_earlier_edits_is_refused(config: Any) -> None:
+    clean = [{"pii": {}}, {"format": {}}]
+    with pytest.raises(UsageError, match="stands after `pii`"):
+        build(load(config(clean), []))
+    build(load(config(list(reversed(clean))), []))
+
+
+def test_thresholds_by_language_need_a_language(config: Any) -> None:
+    rules = {"rules": {"presets": ["gopher-quality"], "languages": {"de": {"gopher-quality.min_words": 3}}}}
+    with pytest.raises(UsageError, match="needs a `language:` entry before it"):
+        build(load(config([rules]), []))
+    plan = build(load(config([{"language": {"min_score": 0.0}}, rules]), []))
+    values = {row["key"]: row["by_language"] for row in plan.facts["thresholds"]}
+    assert values["gopher-quality.min_words"] == {"de": 3.0}
+
+
+def test_presets_that_edit_split_the_list_into_passes(config: Any, tmp_path: Path) -> None:
+    presets = ["gopher-quality", "c4-datatrove", "fineweb-paper"]
+    plan = build(load(config([{"rules": {"presets": presets, "override": {"c4-datatrove.min_sentences": 1}}}]), []))
+    steps = [task.name.partition("/")[0] for task in plan.tasks if task.step in ("edit", "measure", "decide")]
+    assert steps == ["measure", "decide", "edit-2", "measure-2", "decide-2"]
+    columns = {row["key"].partition(".")[0]: row["column"] for row in plan.facts["thresholds"]}
+    assert columns == {"gopher-quality": "stats", "c4-datatrove": "c4", "fineweb-paper": "stats_2"}

@@ -40,7 +40,7 @@ def test_kernel_equals_reference(texts: list[str | None], words: int) -> None:
 @given(st.text(st.characters(max_codepoint=0x24F, blacklist_categories=["Cc", "Cf", "M"]), max_size=80))
 def test_words_of_latin_text_are_those_of_a_regular_expression(text: str) -> None:
     if "İ" not in text:  # Python lowers it to two code points
-        assert words_reference(text) == re.findall(r"\w+", text.lower().translate({0xB5: 0x3BC}))
+        assert words_reference(text) == re.findall(r"\w+", text.lower().translate({0xB5: 0x3BC, 0x17F: "s"}))
 
 
 def test_words_of_other_scripts() -> None:
@@ -103,4 +103,4 @@ def test_a_document_of_forty_megabytes() -> None:
     assert values.tolist() == sorted(set(shingles_reference("a b a b a b"))) and ends.tolist() == [2]
 
 
-GOLDEN: list[int] = []
+GOLDEN = [3942845772, 2841460616, 4230993265]
