@@ -114,7 +114,11 @@ def compare(now: Plan, then: Plan, n: int) -> dict[str, Any]:
 
 def _fates(state: State, shard: Shard) -> Any:
     """(ids, fates) per row group of a shard."""
-    paths = [state.output(shard.read, DOCUMENTS), *(state.output(name, LAYER) for name in shard.layers)]
-    overlays = [overlay_slice(state.output(name, SLICES), shard.name) for name in shard.overlays]
-    for batch in shard_batches(paths, overlays, ["id", REMOVED_BY]):
+    parts = [
+        state.output(part.task, LAYER)
+        if part.slice is None
+        else overlay_slice(state.output(part.task, SLICES), part.slice)
+        for part in shard.parts
+    ]
+    for batch in shard_batches(state.output(shard.read, DOCUMENTS), parts, ["id", REMOVED_BY]):
         yield batch["id"].to_pylist(), [fate or KEPT for fate in batch[REMOVED_BY].to_pylist()]

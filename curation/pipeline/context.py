@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,28 +61,24 @@ class TaskContext:
         """An output file of a task that this one reads."""
         return self._output(one.task, file)
 
-    def layer_schema(self, layer: Input) -> pa.Schema:
-        """Columns that one of the task's layers holds."""
-        return pq.read_schema(self.path(layer, LAYER))
-
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The task's shard as it stands, row group by row group (see `shard_batches`)."""
-        paths = [self.path(self.task.inputs["read"][0], DOCUMENTS)]
-        paths += [self.path(one, LAYER) for one in self.task.inputs.get("layers", ())]
-        overlays = [
-            overlay_slice(self.path(one, SLICES), one.slice)
-            for one in self.task.inputs.get("overlays", ())
-            if one.slice is not None
+        parts = [
+            self.path(one, LAYER) if one.slice is None else overlay_slice(self.path(one, SLICES), one.slice)
+            for one in self.task.inputs.get("parts", ())
         ]
-        return shard_batches(paths, overlays, columns)
+        return shard_batches(self.path(self.task.inputs["read"][0], DOCUMENTS), parts, columns)
 
     def all_shards(self, columns: list[str]) -> Iterator[tuple[int, str, str, Iterator[pa.RecordBatch]]]:
         """For a global step: (number, name, source, batches) of every shard, in config order."""
-        overlays = [self.path(one, SLICES) for one in self.task.inputs["overlays"]]
-        overlays = [path for path in overlays if pq.read_metadata(path).num_rows]
-        for number, (name, source, read, layers) in enumerate(self.config["shards"]):
-            paths = [self.path(Input(read), DOCUMENTS), *(self.path(Input(layer), LAYER) for layer in layers)]
-            yield number, name, source, shard_batches(paths, [overlay_slice(p, name) for p in overlays], columns)
+        for number, (name, source, read, parts) in enumerate(self.config["shards"]):
+            found: list[Path | pa.Table] = []
+            for task, is_slice in parts:
+                if not is_slice:
+                    found.append(self.path(Input(task), LAYER))
+                elif pq.read_metadata(path := self.path(Input(task), SLICES)).num_rows:
+                    found.append(overlay_slice(path, name))
+            yield number, name, source, shard_batches(self.path(Input(read), DOCUMENTS), found, columns)
 
     def close(self) -> dict[str, Output]:
         """Finish every output file."""
@@ -95,23 +91,27 @@ class TaskContext:
 
 
 def shard_batches(
-    paths: list[Path], overlays: list[pa.Table], columns: list[str] | None = None
+    read: Path, parts: Sequence[Path | pa.Table], columns: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Read columns, then layers, then overlays laid over each other, one row group at a time.
+    """A shard as read with its parts laid over it in order, one row group at a time.
 
-    `columns=None` gives every column.  The first step that removed a document stays its
-    remover; of any other column the latest step's value counts.
+    A part is a layer's file, row-aligned with the shard, or a slice's table (`overlay_slice`).
+    `columns=None` gives every column.  See `merge` for what counts where parts meet.
     """
     start = 0
-    for parts in zip(*(_selected(path, columns) for path in paths), strict=True):
-        batch: dict[str, pa.Array] = {}
-        for part in parts:
-            merge(batch, dict(zip(part.schema.names, part.columns, strict=True)))
-        rows = parts[0].num_rows
-        for overlay in overlays:
-            spread = _spread(overlay, start, rows)
-            merge(batch, {name: column for name, column in spread.items() if columns is None or name in columns})
-        start += rows
+    layers = [_selected(part, columns) if isinstance(part, Path) else None for part in parts]
+    for group in _selected(read, columns):
+        batch = dict(zip(group.schema.names, group.columns, strict=True))
+        for part, layer in zip(parts, layers, strict=True):
+            if layer is None:
+                spread = _spread(part, start, group.num_rows)
+                merge(batch, {name: column for name, column in spread.items() if columns is None or name in columns})
+            else:
+                rows = next(layer, None)
+                if rows is None or rows.num_rows != group.num_rows:
+                    raise ValueError(f"{part} is not aligned with {read}")
+                merge(batch, dict(zip(rows.schema.names, rows.columns, strict=True)))
+        start += group.num_rows
         yield pa.RecordBatch.from_pydict(batch)
 
 

@@ -97,7 +97,13 @@ class Plan:
                 for task in raw["tasks"]
             )
             shards = tuple(
-                Shard(**{**shard, **{role: tuple(shard[role]) for role in ("layers", "overlays", "texts")}})
+                Shard(
+                    **{
+                        **shard,
+                        "parts": tuple(Input(**part) for part in shard["parts"]),
+                        "texts": tuple(shard["texts"]),
+                    }
+                )
                 for shard in raw["shards"]
             )
             base = Path(raw["base"])

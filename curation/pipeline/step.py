@@ -71,35 +71,36 @@ class PlanBuilder:
         *,
         label: str | None = None,
         also: Mapping[str, Sequence[str]] = _NOTHING,
+        overlays: Sequence[str] = (),
         edits: bool = False,
     ) -> dict[str, str]:
         """Add a row-wise step: one task and one layer per shard (none where the config is None).
 
-        It depends on the shard's text as edited so far and, with `also` (layers by shard name), on
-        those layers; on nothing else, so that what it computed stays valid whatever happens to other
-        columns.  `edits`: the layer rewrites texts.  Returns the new tasks by shard name.
+        It depends on the shard's text as edited so far, on the layers in `also` (by shard name) and on
+        its slices of the global tasks in `overlays`; on nothing else, so that what it computed stays
+        valid whatever happens to other columns.  `edits`: the layer rewrites texts.  Returns the new
+        tasks by shard name.
         """
         added: dict[str, str] = {}
         for i, shard in enumerate(self.shards):
             config = config_of(shard)
             if config is not None:
-                inputs = shard.inputs((*shard.texts, *also.get(shard.name, ())), overlays=False)
+                inputs = shard.inputs((*shard.texts, *also.get(shard.name, ()), *overlays))
                 task = self.add(step, f"{label or step.name}/{shard.name}", config, inputs=inputs)
                 texts = (*shard.texts, task) if edits else shard.texts
-                self.shards[i] = replace(shard, layers=(*shard.layers, task), texts=texts)
+                self.shards[i] = replace(shard, parts=(*shard.parts, Input(task)), texts=texts)
                 added[shard.name] = task
         return added
 
     def add_global(self, step: Step, config: Json) -> str:
         """Add a barrier: one task that reads every shard's columns and writes slices per shard."""
-        inputs: dict[str, tuple[Input, ...]] = {
-            "read": tuple(Input(s.read) for s in self.shards),
-            "layers": tuple(Input(name) for s in self.shards for name in s.layers),
-            "overlays": tuple(Input(name) for name in self.shards[0].overlays) if self.shards else (),
-        }
-        shards = [[s.name, s.source, s.read, list(s.layers)] for s in self.shards]
+        parts = dict.fromkeys(Input(part.task) for shard in self.shards for part in shard.parts)
+        inputs = {"read": tuple(Input(shard.read) for shard in self.shards), "parts": tuple(parts)}
+        shards = [
+            [s.name, s.source, s.read, [[part.task, part.slice is not None] for part in s.parts]] for s in self.shards
+        ]
         task = self.add(step, step.name, {**config, "shards": shards}, inputs=inputs)
-        self.shards = [replace(s, overlays=(*s.overlays, task)) for s in self.shards]
+        self.shards = [replace(s, parts=(*s.parts, Input(task, s.name))) for s in self.shards]
         return task
 
 

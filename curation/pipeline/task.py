@@ -2,8 +2,8 @@
 
 A task names its step, its resolved config, the input files it reads and the tasks
 it depends on.  A *layer* is the output of a row-wise step, row-aligned with the
-read shard; an *overlay* is the part of a global step's output that concerns one
-shard: a task that reads an overlay depends on that slice's content only, so a new
+read shard; a *slice* is the part of a global step's output that concerns one
+shard: a task that reads a slice depends on that slice's content only, so a new
 input file does not rerun shards whose verdicts did not change.
 """
 
@@ -49,16 +49,11 @@ class Shard:
     name: str
     source: str
     read: str
-    layers: tuple[str, ...] = ()
-    overlays: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()  # those of the layers that rewrote texts
+    parts: tuple[Input, ...] = ()  # layers, and this shard's slices of global steps, in the order of the plan
+    texts: tuple[str, ...] = ()  # the layers that rewrote texts
     final: str | None = None  # the task that wrote the shard's kept and removed documents
 
-    def inputs(self, layers: Sequence[str] | None = None, *, overlays: bool = True) -> dict[str, tuple[Input, ...]]:
-        """Task inputs that give a step the shard: its text, these layers (None: all), and the overlays."""
-        wanted = self.layers if layers is None else [name for name in self.layers if name in layers]
-        return {
-            "read": (Input(self.read),),
-            "layers": tuple(Input(name) for name in wanted),
-            "overlays": tuple(Input(name, self.name) for name in self.overlays) if overlays else (),
-        }
+    def inputs(self, only: Sequence[str] | None = None) -> dict[str, tuple[Input, ...]]:
+        """Task inputs that give a step the shard: its text as read, and the parts of these tasks (None: all)."""
+        wanted = tuple(part for part in self.parts if only is None or part.task in only)
+        return {"read": (Input(self.read),), "parts": wanted}
