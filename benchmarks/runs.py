@@ -36,11 +36,14 @@ sources:
   malformed: {{read: warc, paths: [{data}/web/malformed/*], extract: resiliparse}}
   text: {{read: jsonl, paths: [{data}/text/*.jsonl.zst], text: text, id: id}}
 clean:
+  - url: {{}}
   - language: {{min_score: 0.5}}
-  - rules: {{presets: [gopher-repetition, gopher-quality]}}
-  - rules: {{presets: [fineweb-paper], sources: [web]}}
+  - rules: {{presets: [gopher-repetition, gopher-quality, curate-junk], languages: default}}
+  - rules: {{presets: [c4-fineweb, fineweb-paper], sources: [web]}}
+  - pii: {{}}
 dedup:
   exact: {{}}
+  minhash: {{}}
 """
 
 
@@ -102,9 +105,10 @@ def main() -> None:
         )
         path = config(folder, data, data / "web", "workers", 2)
         run_folder = str(folder / "runs-workers-2" / "workers")
-        change = "clean.1.rules.override={gopher-quality.min_words: 30, gopher-quality.min_alphabetic_words: 0.7}"
+        change = "clean.2.rules.override={gopher-quality.min_words: 30, gopher-quality.min_alphabetic_words: 0.7}"
         planned = call("plan", path, "--set", change)
-        guess = call("whatif", run_folder, "gopher-quality.min_words=30", "gopher-quality.min_alphabetic_words=0.7")
+        thresholds = ["gopher-quality.min_words=30", "gopher-quality.min_alphabetic_words=0.7"]
+        guess = call("whatif", run_folder, *thresholds)
         changed = call("run", path, "--set", change, "--no-report")
         # one more input file: the same crawl folder with an archive less, then with it again
         web = folder / "web"
@@ -127,6 +131,8 @@ def main() -> None:
             "totals": totals,
             "sources": first["sources"],
             "removed_by": first["removed_by"],
+            "edits": first["edits"],
+            "edited_documents": first["edited_documents"],
             "quarantine": first["quarantine"],
             "wall_s": {n: run["wall_s"] for n, run in runs.items()},
             "task_cpu_s": round(cpu, 2),
