@@ -51,7 +51,15 @@ ALIKE = {
     "gopher-repetition.max_duplicate_line_chars": 1, "gopher-quality.min_stop_words": 0,
     "fineweb-paper.max_short_lines": 1, "fineweb-paper.max_duplicate_line_chars": 0.1,
     "fineweb-code.max_short_lines": 1, "fineweb-code.max_duplicate_line_chars": 0.1,
+    # Our own: these two know English words only, and pages in other languages hold English parts.
+    "curate-junk.max_damaged_tokens": 1, "curate-junk.max_pair_disorder": 1,
 }  # fmt: skip
+# In scripts without case what is cased are names and code: they say nothing of the text.
+UNCASED = ("ar", "bn", "fa", "gu", "he", "hi", "ja", "ko", "lo", "ml", "my", "ne", "ta", "te", "th", "ur", "zh")
+UNCASED_OFF = (
+    "curate-junk.max_upper_letters", "curate-junk.max_mixed_tokens", "curate-junk.max_noisy_tokens",
+    "curate-junk.max_lower_starts", "curate-junk.max_placeholder_words",
+)  # fmt: skip
 # Thresholds whose numbers are lengths of words: with one code point a word they say nothing.
 LENGTHS = ("gopher-quality.min_word_length", "gopher-quality.max_word_length")
 
@@ -133,6 +141,7 @@ def main(configs: Path, folder: Path) -> None:
     for code in sorted(CONFIGS):
         lines.append(f'  "{code}":')  # quoted: YAML reads a bare `no` as false
         lines += [f"    {key}: {value:g}" for key, value in overrides(code, configs, clean[code]).items()]
+        lines += [f"    {key}: 1" for key in UNCASED_OFF if code in UNCASED]
     (DATA / "languages.yaml").write_text("\n".join(lines) + "\n", "utf-8")
 
 
