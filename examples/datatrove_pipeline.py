@@ -1,6 +1,6 @@
 """A pipeline of datatrove with curate's blocks: language, rules, exact and verified near-duplicate removal.
 
-    python examples/datatrove_pipeline.py [output folder]
+Use: python examples/datatrove_pipeline.py [output folder]
 """
 
 import sys

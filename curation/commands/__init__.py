@@ -105,6 +105,16 @@ def whatif(
     what_if(run, changes, overrides=set_ or [], n=n, as_json=json)
 
 
+@app.command(epilog="Example: curate dedup-index web-demo indices/web-demo")
+def dedup_index(
+    run: Run, path: Annotated[Path, typer.Argument(help="folder to write; must not exist")], json: Json = False
+) -> None:
+    """Write the near-duplicate index of a finished run, for `dedup.minhash.against` in a later one."""
+    from curation.commands.indexing import write_index
+
+    write_index(run, path, as_json=json)
+
+
 @app.command(epilog="Example: curate trace web-demo 'pages/docs.warc.gz#17'")
 def trace(run: Run, id: Annotated[str, typer.Argument(help="a document's id")], json: Json = False) -> None:
     """Tell one document's whole fate."""

@@ -16,6 +16,7 @@ from curation.pipeline.summary import software_versions
 
 EXTRAS = {
     "trafilatura": ("trafilatura", "extract: trafilatura, and the union of both extractors"),
+    "ray": ("ray", "executor: {kind: ray}, tasks on a Ray cluster"),
 }
 
 

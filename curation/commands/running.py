@@ -10,7 +10,7 @@ from typing import Any
 from curation.commands.output import find_run, print_json, print_line, print_table
 from curation.pipeline.config import load
 from curation.pipeline.confirm import CONFIRM, downstream, require
-from curation.pipeline.errors import UsageError
+from curation.pipeline.errors import TaskFailed, UsageError
 from curation.pipeline.execute import execute
 from curation.pipeline.plan import Plan, State, build
 from curation.pipeline.run import RUN_FILE, run, run_lock
@@ -120,22 +120,36 @@ def show_plan(
 
 
 def work(plan_file: Path, selection: str, *, yes: bool, as_json: bool) -> None:
-    """Execute the selected tasks, in plan order; what depends on a result to be confirmed only with `yes`."""
+    """Execute the selected tasks, in plan order; what depends on a result to be confirmed only with `yes`.
+
+    A task that fails does not keep the others from being executed; raises TaskFailed at the end.
+    """
     state = State(Plan.read(plan_file))
     names = select(state, selection)
     guarded = {task: downstream(state.plan, task) for task in state.plan.facts.get(CONFIRM, {})}
-    done = []
+    done: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
     for name in names:
+        if failures and not state.ready(name):
+            continue  # waits for one of them
         for task, later in guarded.items():
             if name in later and state.finished(task):
                 require(state, task, confirmed=yes)
-        manifest = execute(state, name)
+        try:
+            manifest = execute(state, name)
+        except TaskFailed as error:
+            failures[name] = str(error)
+            continue
         done.append({"task": name, "counts": manifest.counts, "wall_s": manifest.wall_s})
         if not as_json:
             print_line(f"{name}: {manifest.wall_s:.2f} s {manifest.counts}")
     if as_json:
         print_json(done)
-    elif not done:
+    if failures:
+        raise TaskFailed(
+            "\n".join(failures.values()) + f"\n{len(failures)} task(s) failed", "what else could run is done"
+        )
+    if not as_json and not done:
         print_line("nothing to do: every task that can run now is finished")
 
 

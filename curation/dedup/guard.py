@@ -35,10 +35,14 @@ def _sources(context: TaskContext, database: duckdb.DuckDBPyConnection) -> list[
     copies: Counter[str] = Counter()
     near: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
+    by_shard = dict(
+        database.sql(f"select position >> {ROW_BITS} as shard, count(*) from removals group by shard").fetchall()
+    )
     for number, _, source, batches in context.all_shards(["id", REMOVED_BY, REMOVED_DETAIL]):
-        near[source] += _count(database, number)
+        near[source] += by_shard.get(number, 0)
         shown = examples.setdefault(source, [])
-        shown += _near_examples(database, number, EXAMPLES - len(shown))
+        if number in by_shard and len(shown) < EXAMPLES:
+            shown += _near_examples(database, number, EXAMPLES - len(shown))
         for batch in batches:
             by_dedup = pc.fill_null(pc.starts_with(batch[REMOVED_BY], SECTION), False)
             kept[source] += batch[REMOVED_BY].null_count
@@ -62,19 +66,13 @@ def _sources(context: TaskContext, database: duckdb.DuckDBPyConnection) -> list[
     return rows
 
 
-def _count(database: duckdb.DuckDBPyConnection, shard: int) -> int:
-    span = [shard << ROW_BITS, (shard + 1) << ROW_BITS]
-    query = "select count(*) from removals where position >= ? and position < ?"
-    return int(database.execute(query, span).fetchall()[0][0])
-
-
 _PAIRS = """select own.value, jaccard, containment, kept_ids.value
             from removals r join ids own using (position) join ids kept_ids on kept_ids.position = r.kept"""
 
 
 def _near_examples(database: duckdb.DuckDBPyConnection, shard: int, wanted: int) -> list[str]:
     span = [shard << ROW_BITS, (shard + 1) << ROW_BITS]
-    query = f"{_PAIRS} where r.position >= ? and r.position < ? order by r.position limit {max(wanted, 0)}"
+    query = f"{_PAIRS} where r.position >= ? and r.position < ? order by r.position limit {wanted}"
     return [_line(*row) for row in database.execute(query, span).fetchall()]
 
 

@@ -6,27 +6,37 @@ to be a near-duplicate itself, follow it to the document that stands for both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dedup import exact
 from curation.dedup.exact import CLUSTER_SCHEMA, SLICE_SCHEMA, VERDICTS_AT_ONCE
+from curation.dedup.inputs import first_old
 from curation.pipeline.barrier import ROW_BITS, SliceWriter, locate, with_positions
 from curation.pipeline.context import TaskContext
 from curation.pipeline.hashing import hash64
 from curation.pipeline.schema import REMOVED_BY
+from curation.pipeline.shards import row_groups
 
 RULE = "dedup.minhash"
 CLUSTER = "cluster"
 
 
-def follow_copies(context: TaskContext, database: duckdb.DuckDBPyConnection) -> None:
-    """Fill `ids` of everything in `removals`, and `copies` (position, id, kept copy) with exact copies to move."""
+def follow_copies(context: TaskContext, database: duckdb.DuckDBPyConnection, old: Sequence[Path]) -> None:
+    """Fill `ids` of everything in `removals`, and `copies` (position, id, kept copy) with exact copies to move.
+
+    `old`: parts of indices, whose documents may stand for removed ones.
+    """
     database.execute(
         "create table involved as select position from removals union select kept as position from removals"
     )
     locate(context, database, "id", "involved")
+    for number, path in enumerate(old, len(context.config["shards"])):
+        _locate_old(database, number, path)
     database.execute("create table moved (key ubigint, position bigint)")
     removed = database.cursor().sql("select position, value from removals join ids using (position)")
     for batch in removed.to_arrow_reader(VERDICTS_AT_ONCE):
@@ -46,31 +56,44 @@ def follow_copies(context: TaskContext, database: duckdb.DuckDBPyConnection) -> 
     context.counts["copies_followed"] = int(database.sql("select count(*) from copies").fetchall()[0][0])
 
 
+# one join a statement: the hash tables of several would have to fit in memory together
+_VERDICTS = (
+    """create table others as select kept, sum(copies)::bigint as others
+       from removals join documents using (position) where kept < {old} group by kept""",
+    """create table verdicts as
+       select position, kept, jaccard, containment, bands, true as near, null::bigint as stands_for, null::varchar as id
+       from removals""",
+    """insert into verdicts select c.position, kept, jaccard, containment, bands, false, null, c.id
+       from copies c join removals r on r.position = c.representative""",
+    """insert into verdicts select kept, kept, null, null, null, false, copies + others, null
+       from others join documents on position = kept""",
+    """create table named as select v.* exclude (id), coalesce(v.id, ids.value) as id
+       from verdicts v left join ids using (position)""",
+    "drop table verdicts",
+    """create table complete as select n.*, ids.value as kept_id from named n join ids on ids.position = n.kept""",
+    "drop table named",
+)
+
+
+def _locate_old(database: duckdb.DuckDBPyConnection, number: int, path: Path) -> None:
+    span = [number << ROW_BITS, (number + 1) << ROW_BITS]
+    query = "select position from involved where position >= ? and position < ? order by position"
+    wanted = database.execute(query, span).fetchnumpy()["position"]
+    if len(wanted):
+        for rows in with_positions(number, row_groups(path, ["id"])):
+            part = rows.filter(pc.is_in(rows["position"], value_set=pa.array(wanted)))
+            database.register("located", part)
+            database.execute("insert into ids select * from located")
+
+
 def write_verdicts(context: TaskContext, database: duckdb.DuckDBPyConnection) -> None:
     """Stream everything that the barrier says about documents, in position order."""
     names = pa.array([name for name, *_ in context.config["shards"]], pa.string())
     slices = SliceWriter(context, SLICE_SCHEMA)
     clusters = context.writer("clusters", CLUSTER_SCHEMA)
-    rows = database.sql(
-        """with verdicts as (
-               select position, kept, jaccard, containment, bands, true as near, null::bigint as stands_for
-               from removals
-               union all
-               select c.position, kept, jaccard, containment, bands, false, null
-               from copies c join removals r on r.position = c.representative
-               union all
-               select k.kept, k.kept, null, null, null, false, own.copies + k.others from (
-                   select kept, sum(d.copies)::bigint as others
-                   from removals r join documents d on d.position = r.position group by kept
-               ) k join documents own on own.position = k.kept
-           )
-           select v.position, v.kept, jaccard, containment, bands, near, stands_for,
-                  coalesce(own.value, copies.id) as id, kept_ids.value as kept_id
-           from verdicts v left join ids own on own.position = v.position
-                left join copies on copies.position = v.position
-                join ids kept_ids on kept_ids.position = v.kept
-           order by v.position"""
-    )
+    for statement in _VERDICTS:
+        database.execute(statement.format(old=first_old(context)))
+    rows = database.sql("select * from complete order by position")
     for batch in rows.to_arrow_reader(VERDICTS_AT_ONCE):
         kept_id, near = batch["kept_id"], batch["near"]
         positions = batch["position"].to_numpy()

@@ -1,56 +1,52 @@
-"""A scratch file of integer lists: written once in any order, read one at a time, bounded in memory.
+"""The candidates' lists (shingles or words) brought from the order of shards into partitions that are judged together.
 
-The verdict on near-duplicates needs the shingles of candidates in survivor order, which is not the
-order of the shards; only candidates' lists are copied here, and only recent ones are held.
+Every input is read once, in order, and every partition's file is written and read once, in order: there is
+no random access over the corpus.  A partition's lists lie in order of position.
 """
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-CACHE_BYTES = 24 << 20
-ENTRY_BYTES = 400  # of the objects around one list
+BUFFER = 64 << 10
 
 
-class ListFile:
-    """uint32 lists addressed by the index of their first value."""
+class ListPartitions:
+    """uint32 lists, appended to the partitions' files in order of position."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "wb+", buffering=1 << 20)  # noqa: SIM115  (closed by `close`)
-        self._values = 0
-        self._cache: OrderedDict[int, NDArray[np.uint32]] = OrderedDict()
-        self._cached_bytes = 0
+    def __init__(self, folder: Path, count: int) -> None:
+        folder.mkdir()
+        self._paths = [folder / f"{number}.lists" for number in range(count)]
+        self._files = [open(path, "wb", buffering=BUFFER) for path in self._paths]  # noqa: SIM115  (closed by `seal`)
 
-    def append(self, values: NDArray[np.uint32]) -> int:
-        """Add lists that follow each other; returns the index of their first value."""
-        start = self._values
-        self._file.write(np.ascontiguousarray(values).data)
-        self._values += len(values)
-        return start
+    def append(self, partition: NDArray[np.uint32], lists: pa.LargeListArray) -> None:
+        """Add each list to the partition named beside it."""
+        order = np.argsort(partition.astype(np.uint16), kind="stable")
+        lists = lists.take(pa.array(order))
+        values = np.asarray(lists.flatten())
+        ends = np.asarray(lists.offsets)[1:] - lists.offsets[0].as_py()
+        numbers, last = np.unique(partition[order][::-1], return_index=True)
+        start = 0
+        for number, end in zip(numbers.tolist(), ends[len(order) - 1 - last].tolist(), strict=True):
+            self._files[number].write(np.ascontiguousarray(values[start:end]).data)
+            start = end
 
     def seal(self) -> None:
         """To be called between the last `append` and the first `read`."""
-        self._file.flush()
+        for file in self._files:
+            file.close()
 
-    def read(self, start: int, length: int) -> NDArray[np.uint32]:
-        """The list of `length` values at `start`; raises OSError where the file does not hold it."""
-        if start in self._cache:
-            self._cache.move_to_end(start)
-            return self._cache[start]
-        data = os.pread(self._file.fileno(), 4 * length, 4 * start)
-        if len(data) != 4 * length:
-            raise OSError(f"the scratch file holds {len(data)} bytes where {4 * length} were written")
-        values = np.frombuffer(data, np.uint32)
-        self._cache[start] = values
-        self._cached_bytes += values.nbytes + ENTRY_BYTES
-        while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes + ENTRY_BYTES
-        return values
+    def read(self, number: int) -> NDArray[np.uint32]:
+        """One partition's values, mapped into memory: only what is compared is held."""
+        if self._paths[number].stat().st_size == 0:
+            return np.empty(0, np.uint32)
+        mapped = np.memmap(self._paths[number], np.uint32, mode="c")  # private: numba compiles for one type of array
+        return np.asarray(mapped)
 
-    def close(self) -> None:
-        self._file.close()
+    def drop(self, number: int) -> None:
+        """The partition's file is needed no more."""
+        self._paths[number].unlink()

@@ -2,12 +2,13 @@
 
 Three files a shard, row-aligned with its documents: the layer says how many distinct shingles a
 document has, `bands` what makes it a candidate, `shingles` what the verdict is computed from; so the
-barrier never reads a text, and another threshold needs no pass over the texts.
+barrier never reads a text, and another threshold needs no pass over the texts.  Each band is a column
+of its own: keys of different bands never meet, so a task that looks for shared keys reads its bands only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,24 @@ BANDS, SHINGLES = "bands", "shingles"  # private outputs beside the layer
 COUNT = "shingle_count"
 
 LAYER_SCHEMA = pa.schema([pa.field(COUNT, pa.int64())])  # null: the document takes no part
-BANDS_SCHEMA = pa.schema([pa.field(BANDS, pa.list_(pa.uint64()))])  # one key a band; null as above
 SHINGLES_SCHEMA = pa.schema([pa.field(SHINGLES, pa.large_list(pa.uint32()))])  # sorted; null as above
+
+
+def band_names(bands: Iterable[int]) -> list[str]:
+    """Columns of these bands."""
+    return [f"band_{band:03}" for band in bands]
+
+
+def bands_schema(bands: int) -> pa.Schema:
+    """One key a band; null as in the layer."""
+    return pa.schema([pa.field(name, pa.uint64()) for name in band_names(range(bands))])
 
 
 def write_signatures(context: TaskContext) -> None:
     """Sketch every document of the shard.  Texts without a word get no signature: nothing is like them."""
     banding = Banding(context.config["bands"], context.config["rows"], "")
     layer = context.writer(LAYER, LAYER_SCHEMA, align=True)
-    bands = context.writer(BANDS, BANDS_SCHEMA, align=True)
+    bands = context.writer(BANDS, bands_schema(banding.bands), align=True)
     lists = context.writer(SHINGLES, SHINGLES_SCHEMA, align=True)
     for batch in context.batches([TEXT]):
         shingles = distinct(shingle_hashes(batch[TEXT]))
@@ -42,16 +52,12 @@ def write_signatures(context: TaskContext) -> None:
         counts = np.diff(starts)
         absent = counts == 0
         layer.write(pa.record_batch([pa.array(counts, mask=absent)], schema=LAYER_SCHEMA))
-        bands.write(pa.record_batch([_key_lists(keys, absent)], schema=BANDS_SCHEMA))
+        columns = [pa.array(column, mask=absent) for column in np.ascontiguousarray(keys.T)]
+        bands.write(pa.record_batch(columns, schema=bands.schema))
         values = pa.LargeListArray.from_arrays(_offsets(starts, absent), pa.array(shingles.values))
         lists.write(pa.record_batch([values], schema=SHINGLES_SCHEMA))
         context.counts["signatures"] += int((~absent).sum())
         context.counts["without_words"] += int(absent.sum())
-
-
-def _key_lists(keys: NDArray[np.uint64], absent: NDArray[np.bool_]) -> pa.ListArray:
-    starts = np.concatenate([[0], np.cumsum(~absent)]).astype(np.int32) * np.int32(keys.shape[1])
-    return pa.ListArray.from_arrays(_offsets(starts, absent), pa.array(keys[~absent].ravel()))
 
 
 def _offsets(starts: NDArray[Any], absent: NDArray[np.bool_]) -> pa.Array:
@@ -63,4 +69,4 @@ def _versions(config: Any) -> Mapping[str, str]:
     return {"shingles": str(SHINGLE_VERSION), "sketch": str(SKETCH_VERSION)}
 
 
-SIGNATURES = Step("signatures", 1, write_signatures, _versions)
+SIGNATURES = Step("signatures", 2, write_signatures, _versions)

@@ -21,22 +21,25 @@ from curation.text.kernel import cached_kernel, source_digest
 from curation.text.shingles import Shingles
 
 SKETCH_VERSION = 1
-CHUNK = 4096  # shingles permuted at a time: they stay in the first-level cache
+ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
 LARGEST = np.uint32(0xFFFF_FFFF)
 
 
+FIRST, SECOND = "curate minhash permutation", "curate minhash second permutation"  # the seeds
+
+
 @cache
-def permutations(count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def permutations(count: int, seed: str = FIRST) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """(a, b) of the first `count` permutations, uint32 each; the k-th is the same whatever the count."""
-    bits = [hash64(f"curate minhash permutation {k}") for k in range(count)]
+    bits = [hash64(f"{seed} {k}") for k in range(count)]
     a = np.array([value >> 32 | 1 for value in bits], np.uint32)
     return a, np.array([value & 0xFFFF_FFFF for value in bits], np.uint32)
 
 
-def band_keys(shingles: Shingles, banding: Banding) -> NDArray[np.uint64]:
+def band_keys(shingles: Shingles, banding: Banding, seed: str = FIRST) -> NDArray[np.uint64]:
     """uint64[documents, bands]; the keys of a document without shingles mean nothing."""
     values, ends = shingles
-    a, b = permutations(banding.permutations)
+    a, b = permutations(banding.permutations, seed)
     minima = np.empty(banding.permutations, np.uint32)
     keys = np.empty((len(ends), banding.bands), np.uint64)
     _sketch(values, ends, a, b, banding.rows, minima, keys)
@@ -63,22 +66,27 @@ def _build_sketch(sources: int) -> Any:
         """Fill keys; `minima` is scratch of one signature."""
         start = 0 if sources >= 0 else -1
         for d in range(len(ends)):
-            end = ends[d]
             for k in range(len(minima)):
                 minima[k] = LARGEST
-            for first in range(start, end, CHUNK):
-                part = values[first : min(first + CHUNK, end)]  # from 0 on: no check for negative indices in the loop
+            part = values[start : ends[d]]
+            whole = np.uint64(len(part)) & ~np.uint64(3)
+            for i in range(np.uint64(0), whole, np.uint64(4)):
+                x0, x1, x2, x3 = part[i], part[i + ONE], part[i + TWO], part[i + THREE]
+                for k in range(len(minima)):  # the loop that must vectorise: over permutations, four shingles a round
+                    p, q = a[k], b[k]
+                    least = min(np.uint32(p * x0 + q), np.uint32(p * x1 + q))
+                    other = min(np.uint32(p * x2 + q), np.uint32(p * x3 + q))
+                    minima[k] = min(minima[k], min(least, other))
+            for i in range(whole, np.uint64(len(part))):
+                x = part[i]
                 for k in range(len(minima)):
-                    p, q, least = a[k], b[k], minima[k]
-                    for i in range(len(part)):  # the loop that must vectorise: 256 times every shingle
-                        least = min(least, np.uint32(p * part[i] + q))
-                    minima[k] = least
+                    minima[k] = min(minima[k], np.uint32(a[k] * x + b[k]))
             for band in range(keys.shape[1]):
                 state = absorb(SEED, np.uint64(band))
                 for k in range(band * rows, (band + 1) * rows):
                     state = absorb(state, np.uint64(minima[k]))
                 keys[d, band] = finish(state)
-            start = end
+            start = ends[d]
 
     return cached_kernel(sketch_documents)
 

@@ -34,6 +34,7 @@ def spill_database(directory: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         database.execute(f"set memory_limit='{MEMORY_LIMIT}'")
         database.execute("set threads=1")
+        database.execute("set enable_progress_bar=false")
         database.execute("set preserve_insertion_order=false")
         yield database
     finally:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from curation.pipeline import registry
 from curation.pipeline.config_errors import Located, problems_of, read_yaml
@@ -51,12 +51,52 @@ class DatatroveExecutor(Frozen):
     workers: int = Field(1, ge=1)
 
 
+class RayExecutor(Frozen):
+    """The same tasks as plain tasks of a Ray cluster whose nodes all see `workdir` (extra `ray`)."""
+
+    kind: Literal["ray"]
+    address: str | None = Field(None, description="auto, host:6379 or ray://host:10001; default: started here")
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="tasks at once; auto = the cluster's cores"
+    )
+    memory_mb: int | None = Field(None, ge=1, description="memory that Ray sets aside for a task")
+    retries: int = Field(3, ge=0, le=100, description="extra attempts of a task, e.g. when its node goes away")
+
+
+class SlurmExecutor(Frozen):
+    """The same tasks as Slurm job arrays on nodes that all see `workdir`."""
+
+    kind: Literal["slurm"]
+    partition: str | None = Field(None, min_length=1)
+    time: str | None = Field(None, pattern=r"^[0-9][0-9:-]{0,15}$", description="limit of a job, e.g. 04:00:00")
+    mem_gb: int = Field(4, ge=1, description="memory of a job")
+    tasks_per_job: int = Field(1, ge=1, description="shards that one element of an array works on, one by one")
+    max_array: int = Field(1001, ge=1, description="elements of one job array (Slurm's MaxArraySize)")
+    max_running: int | None = Field(None, ge=1, description="elements of an array that run at once")
+    options: dict[Annotated[str, Field(pattern=r"^[a-z][a-z-]*$")], str | int | bool] = Field(
+        {}, description="further long options of sbatch, e.g. {account: lab, constraint: avx2, exclusive: true}"
+    )
+    setup: list[str] = Field([], description="shell lines that a job starts with, e.g. module load python")
+    python: str | None = Field(None, description="interpreter on the nodes; default: this one")
+    poll_s: float = Field(15, gt=0, description="seconds between two looks at the queue")
+    retries: int = Field(1, ge=0, le=100, description="extra attempts of a task")
+
+    @field_validator("options")
+    @classmethod
+    def _not_ours(cls, options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+        ours = sorted({"array", "output", "error", "open-mode", "parsable", "wrap", "wait"} & set(options))
+        if ours:
+            raise ValueError(f"{', '.join(ours)}: curate sets this itself")
+        return options
+
+
 def _local_by_default(value: Any) -> Any:
     return {"kind": "local", **value} if isinstance(value, dict) else value
 
 
 Executor = Annotated[
-    Annotated[LocalExecutor | DatatroveExecutor, Field(discriminator="kind")], BeforeValidator(_local_by_default)
+    Annotated[LocalExecutor | DatatroveExecutor | RayExecutor | SlurmExecutor, Field(discriminator="kind")],
+    BeforeValidator(_local_by_default),
 ]
 
 

@@ -21,13 +21,14 @@ from filelock import FileLock, Timeout
 from curation.pipeline.config import RunConfig
 from curation.pipeline.confirm import CONFIRM, downstream, require
 from curation.pipeline.errors import StrictStop, TaskFailed, UsageError
-from curation.pipeline.executors import Outcome, dispatch
+from curation.pipeline.executors import dispatch, require_installed
 from curation.pipeline.hashing import hash64
 from curation.pipeline.plan import Plan, State, build, step_of
 from curation.pipeline.progress import Progress, open_progress
 from curation.pipeline.schema import PRIVATE_VIEWS
 from curation.pipeline.shards import write_atomic
 from curation.pipeline.summary import summarise
+from curation.pipeline.task_queue import Outcome
 
 RUN_FILE = "run.json"
 MAX_LINK_NAME = 80
@@ -58,6 +59,7 @@ def run(
     Raises TaskFailed when tasks failed after their retries (finished ones are kept), ConservationError
     when the counts do not close, StrictStop under `--strict`, NeedsConfirmation without `yes`.
     """
+    require_installed(config.core.executor)
     plan = build(config, until=until, strict=strict)
     started = time.perf_counter()
     with run_lock(plan.directory):

@@ -47,4 +47,5 @@ REMOVED_BY = "removed_by"
 REMOVED_DETAIL = "removed_detail"
 EDITS = "edits"  # every change that the row-wise steps made to the text so far (curation.text.edits)
 
-PRIVATE_VIEWS = frozenset({"removed", "quarantine", "edits"})  # may hold personal data that cleaning took out
+# May hold personal data that cleaning took out.
+PRIVATE_VIEWS = frozenset({"removed", "quarantine", "edits", "contamination"})

@@ -72,34 +72,48 @@ class PlanBuilder:
         label: str | None = None,
         also: Mapping[str, Sequence[str]] = _NOTHING,
         overlays: Sequence[str] = (),
+        beside: Sequence[str] = (),
         edits: bool = False,
     ) -> dict[str, str]:
         """Add a row-wise step: one task and one layer per shard (none where the config is None).
 
-        It depends on the shard's text as edited so far, on the layers in `also` (by shard name) and on
-        its slices of the global tasks in `overlays`; on nothing else, so that what it computed stays
-        valid whatever happens to other columns.  `edits`: the layer rewrites texts.  Returns the new
-        tasks by shard name.
+        It depends on the shard's text as edited so far, on the layers in `also` (by shard name), on its
+        slices of the global tasks in `overlays` and on the tasks `beside` the shards (role `also` of its
+        inputs); on nothing else, so that what it computed stays valid whatever happens to other columns.
+        `edits`: the layer rewrites texts.  Returns the new tasks by shard name.
         """
         added: dict[str, str] = {}
         for i, shard in enumerate(self.shards):
             config = config_of(shard)
             if config is not None:
                 inputs = shard.inputs((*shard.texts, *also.get(shard.name, ()), *overlays))
+                if beside:
+                    inputs["also"] = tuple(Input(one) for one in beside)
                 task = self.add(step, f"{label or step.name}/{shard.name}", config, inputs=inputs)
                 texts = (*shard.texts, task) if edits else shard.texts
                 self.shards[i] = replace(shard, parts=(*shard.parts, Input(task)), texts=texts)
                 added[shard.name] = task
         return added
 
-    def add_global(self, step: Step, config: Json) -> str:
-        """Add a barrier: one task that reads every shard's columns and writes slices per shard."""
+    def add_reader(
+        self, step: Step, name: str, config: Json, *, also: Sequence[str] = (), files: Sequence[Json] = ()
+    ) -> str:
+        """Add a task that reads every shard's columns (`TaskContext.all_shards`) and the outputs of `also`.
+
+        It changes no shard; its outputs are for the tasks that name it.
+        """
         parts = dict.fromkeys(Input(part.task) for shard in self.shards for part in shard.parts)
         inputs = {"read": tuple(Input(shard.read) for shard in self.shards), "parts": tuple(parts)}
+        if also:
+            inputs["also"] = tuple(Input(task) for task in also)
         shards = [
             [s.name, s.source, s.read, [[part.task, part.slice is not None] for part in s.parts]] for s in self.shards
         ]
-        task = self.add(step, step.name, {**config, "shards": shards}, inputs=inputs)
+        return self.add(step, name, {**config, "shards": shards}, inputs=inputs, files=tuple(files))
+
+    def add_global(self, step: Step, config: Json, *, also: Sequence[str] = (), files: Sequence[Json] = ()) -> str:
+        """Add a barrier: one task that reads every shard's columns and writes slices per shard."""
+        task = self.add_reader(step, step.name, config, also=also, files=files)
         self.shards = [replace(s, parts=(*s.parts, Input(task, s.name))) for s in self.shards]
         return task
 

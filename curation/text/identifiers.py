@@ -36,7 +36,8 @@ for _first, _last, _lengths in _ISSUERS:
     for _number in range(_first, _last + 1):
         _LENGTHS[str(_number)] = _lengths
 
-VERSION_PARTS = 64  # 12.3.45.6 is a version or a place in a code of law far more often; (64/256)^4 = 0.4 % of addresses look so
+# 12.3.45.6 is a version or a place in a code of law far more often; (64/256)^4 = 0.4 % of addresses look so.
+VERSION_PARTS = 64
 _IPV6_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that is assigned to hosts (RFC 4291)
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.commands.whatif import compare
+from curation.dedup import band_buckets, components, pairs
 from curation.dedup.presets import PRESETS
 from curation.pipeline.config import load
 from curation.pipeline.errors import ConfigError
@@ -251,3 +252,43 @@ def test_errors_name_the_nearest_preset_and_key(tmp_path: Path) -> None:
 def test_no_documents_and_none_with_words(dedup: Callable[..., Outcome]) -> None:
     assert dedup({"a": "!", "b": "?"}).ids() == {"a", "b"}
     assert dedup({"a": "one lonely document of some words"}, name="one").ids() == {"a"}
+
+
+def templated(pages: int) -> dict[str, str]:
+    """Pages of one template (Jaccard of about 0.4 to each other), every fifth followed by a near-duplicate of it."""
+    template, texts = prose(1, 120), {}
+    for i in range(pages):
+        own = [f"own{i}x{k}" for k in range(40)]
+        texts[f"p{i}"] = join(template + own)
+        if i % 5 == 0:
+            texts[f"q{i}"] = join(template + own[:-1] + ["changed"])
+    return texts
+
+
+@pytest.mark.parametrize("groups", [1, 4, 32])
+def test_how_the_work_is_split_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: int, dedup: Callable[..., Outcome]
+) -> None:
+    texts = templated(60)
+    whole = dedup(texts, name="whole")
+    monkeypatch.setattr(pairs, "MEMORY", 1000)
+    monkeypatch.setattr(pairs, "PARTITION_BYTES", 2000)
+    monkeypatch.setattr(components, "PARTITION", 1000)
+    config = write_config(tmp_path, texts, {"groups": groups}, name="split")
+    (tmp_path / str(groups)).mkdir()
+    config.write_text(config.read_text().replace(str(tmp_path / "runs"), str(tmp_path / str(groups))))
+    split = Outcome(in_this_process(config))
+    assert (split.kept, split.removed, split.ledger) == (whole.kept, whole.removed, whole.ledger)
+    assert len(whole.removed) == 12
+
+
+def test_pages_of_a_hot_bucket_get_longer_bands_and_their_duplicates_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(band_buckets, "HOT", 8)
+    folder = in_this_process(write_config(tmp_path, templated(60)))
+    counts = json.loads(next((tmp_path / "runs" / "minhash_rebanded").glob("*/_manifest.json")).read_text())["counts"]
+    assert counts["hot_documents"] > 30
+    found = Outcome(folder)
+    assert set(found.removed) == {f"web/q{i}" for i in range(0, 60, 5)}
+    assert all(row["kept_id"] == row["removed_id"].replace("q", "p") for row in found.ledger)

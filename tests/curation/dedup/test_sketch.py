@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.dedup.presets import DEFAULT, PRESETS, Banding
-from curation.dedup.sketch import CHUNK, band_keys, band_keys_reference, permutations
+from curation.dedup.sketch import FIRST, SECOND, band_keys, band_keys_reference, permutations
 from curation.text.shingles import Shingles
 
 SMALL = Banding(4, 3, "")
@@ -27,11 +27,18 @@ def test_kernel_equals_reference(documents: list[list[int]]) -> None:
     assert keys(documents, SMALL).tolist() == [band_keys_reference(one, SMALL) for one in documents]
 
 
-def test_documents_longer_than_a_chunk_and_of_all_presets() -> None:
-    long = list(range(7, 7 + 3 * (CHUNK + 5), 3))
+def test_all_presets_and_long_documents() -> None:
+    long = list(range(7, 12_007, 3))
     for banding in PRESETS.values():
-        assert keys([long[:40]], banding).tolist() == [band_keys_reference(long[:40], banding)]
+        assert keys([long[:42]], banding).tolist() == [band_keys_reference(long[:42], banding)]
     assert keys([long, [1]], SMALL).tolist() == [band_keys_reference(one, SMALL) for one in (long, [1])]
+
+
+def test_a_second_seed_gives_other_keys() -> None:
+    shingles = Shingles(np.array([1, 2, 3], np.uint32), np.array([3]))
+    first, second = (band_keys(shingles, SMALL, seed) for seed in (FIRST, SECOND))
+    assert not set(first.ravel().tolist()) & set(second.ravel().tolist())
+    assert [key.tolist() for key in permutations(2, SECOND)] == SECOND_PERMUTATIONS
 
 
 def test_keys_are_pinned() -> None:
@@ -83,3 +90,4 @@ def test_bands_collide_as_often_as_theory_says(jaccard: float) -> None:
 
 PERMUTATIONS = [[3650203151, 4080803595], [3895393415, 848235276]]  # a, b of the first two
 GOLDEN = [3689068446923684094, 12610612254239454552, 12505432610045490365, 2403992584448857795]
+SECOND_PERMUTATIONS = [[1264678665, 3281052521], [4020610942, 3437257428]]
