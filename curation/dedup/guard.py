@@ -20,6 +20,7 @@ from curation.text.display import name
 
 EXAMPLES = 20
 LARGEST = 20  # clusters listed
+SMALLEST_SOURCE = 20  # documents; half of fewer is no alarm
 SECTION = "dedup."  # removals by this section count as its loss
 
 
@@ -54,7 +55,7 @@ def _sources(context: TaskContext, database: duckdb.DuckDBPyConnection) -> list[
     rows: list[dict[str, object]] = []
     for source in examples:
         total, removed = kept[source] + copies[source], near[source] + copies[source]
-        if removed:
+        if removed and total >= SMALLEST_SOURCE:
             message = (
                 f"source {source}: dedup removes {removed:,} of its {total:,} documents ({removed / total:.1%}): "
                 f"{copies[source]:,} exact copies, {near[source]:,} near-duplicates"
