@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.commands.output import print_json, print_line, print_table
-from curation.pipeline.executors import auto_workers
+from curation.pipeline.local_pool import auto_workers
 from curation.pipeline.summary import software_versions
 
 EXTRAS = {

@@ -26,7 +26,6 @@ from curation.text.replace import replace_rows
 
 ITEM_VERSION = 1
 READS = ("id", "source", "url", "date", "license", "extractor", "metadata")  # documents.READS, without the import
-NO_REASON = "dropped"
 NAME = re.compile(r"[A-Za-z0-9_#.-]{1,60}")  # reasons that may be part of a rule's name
 DETAIL_CHARACTERS = 200
 PROBE = "A short English text. It is read by the block once, before the run, to load what it needs.\n"

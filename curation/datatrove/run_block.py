@@ -16,10 +16,10 @@ from datatrove.pipeline.filters.base_filter import BaseFilter, get_filter_result
 
 from curation.datatrove.documents import changes, document, metadata_of
 from curation.datatrove.find_block import build
-from curation.datatrove.item import NO_REASON
 from curation.pipeline.errors import TaskFailed
 from curation.pipeline.task import Json
 
+NO_REASON = "dropped"  # where a block drops a document without a word
 Row = tuple[str, Mapping[str, Any]]  # text, and the columns documents.READS
 
 

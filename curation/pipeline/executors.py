@@ -6,7 +6,6 @@ fingerprints nor bytes depend on it; a task is done when its manifest is there, 
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from importlib.util import find_spec
@@ -14,19 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from curation.pipeline.errors import CurateError, UsageError
-from curation.pipeline.local_pool import run_local
+from curation.pipeline.local_pool import auto_workers, run_local
 from curation.pipeline.plan import State
 from curation.pipeline.progress import Progress
 from curation.pipeline.task_queue import Outcome
-
-WORKER_MEMORY = 700 << 20  # planned for one worker when the number of workers is `auto`
-
-
-def auto_workers() -> int:
-    """As many processes as cores this process may use, and as memory allows."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(cores, memory // WORKER_MEMORY))
 
 
 def require_installed(executor: Any) -> None:

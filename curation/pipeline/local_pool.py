@@ -21,6 +21,14 @@ from curation.pipeline.progress import Progress
 from curation.pipeline.task_queue import Outcome, TaskQueue
 
 POLL_S = 0.2
+WORKER_MEMORY = 700 << 20  # planned for one worker when the number of workers is `auto`
+
+
+def auto_workers() -> int:
+    """As many processes as cores this process may use, and as memory allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(cores, memory // WORKER_MEMORY))
 
 
 def run_local(state: State, names: list[str], *, workers: int, retries: int, progress: Progress) -> Outcome:

@@ -20,6 +20,7 @@ import orjson
 
 from curation.pipeline.config import RayExecutor
 from curation.pipeline.errors import CurateError
+from curation.pipeline.local_pool import auto_workers
 from curation.pipeline.plan import State, Work
 from curation.pipeline.progress import Progress
 from curation.pipeline.task import Input, Task
@@ -82,8 +83,6 @@ def _cluster(executor: RayExecutor) -> Iterator[int]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         if executor.address is None:
-            from curation.pipeline.executors import auto_workers
-
             workers = auto_workers() if executor.workers == "auto" else executor.workers
             ray.init(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
         else:
