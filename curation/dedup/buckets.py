@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.text.hashing import STEP
 from curation.text.kernel import cached_kernel
 
 FLUSH = 1 << 19  # pairs held in memory before they are written, at least, …
@@ -87,10 +88,13 @@ class Buckets:
 
 
 def by_hash(keys: NDArray[np.uint64], count: int) -> NDArray[np.uint16]:
-    """Buckets by the upper bits of a hash (`count` is a power of two)."""
-    if count == 1:
-        return np.zeros(len(keys), np.uint16)
-    return (keys >> np.uint64(64 - count.bit_length() + 1)).astype(np.uint16)
+    """Buckets by the hash (`count` is a power of two), also where it is a least hash: those have few upper bits set."""
+    return (_mixed(keys) % np.uint64(count)).astype(np.uint16)
+
+
+def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Bits 32 to 63 of the product with an odd number: they depend on all bits up to them."""
+    return (keys * STEP) >> np.uint64(32)
 
 
 def later_places(buckets: Buckets, bucket: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -107,7 +111,8 @@ def later_places(buckets: Buckets, bucket: int) -> Iterator[tuple[NDArray[np.int
         used = 0
         for keys, places in buckets.pairs(bucket):
             if rounds > 1:
-                mine = (keys >> np.uint64(20)) % np.uint64(rounds) == part
+                # Not by bits that the bucket or the slot is chosen by: then most slots would stay empty.
+                mine = (_mixed(keys) >> np.uint64(16)) % np.uint64(rounds) == part
                 keys, places = keys[mine], places[mine]
             if 4 * (used + len(keys)) > 3 * len(table_keys):
                 table_keys, table_places = _larger(table_keys, table_places, used + len(keys))

@@ -181,6 +181,29 @@ def test_buckets_give_the_first_place_of_every_key(keys: list[int], bits: int) -
     assert found == {i: keys.index(key) for i, key in enumerate(keys) if keys.index(key) < i}
 
 
+def test_buckets_are_even_for_least_hashes_and_every_round_gets_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = np.random.default_rng(1).integers(0, 1 << 58, 1 << 17, np.uint64)  # upper bits are zero
+    sizes = np.bincount(by_hash(hashes, 16), minlength=16)
+    assert sizes.max() < 1.1 * sizes.mean()
+    monkeypatch.setattr(buckets, "BUCKET", 1 << 12)
+    shares = []
+    firsts = buckets._firsts
+
+    def counted(keys: np.ndarray, *rest: np.ndarray) -> int:
+        shares.append((len(keys), len(np.unique(keys & np.uint64(len(rest[1]) - 1)))))
+        return int(firsts(keys, *rest))
+
+    monkeypatch.setattr(buckets, "_firsts", counted)
+    with tempfile.TemporaryDirectory() as folder:
+        some = Buckets(Path(folder) / "pairs", 2)
+        some.append(by_hash(hashes, 2), hashes, np.arange(len(hashes)))
+        for bucket in range(2):
+            assert sum(len(places) for places, _ in later_places(some, bucket)) == 0  # all keys differ
+        some.close()
+    assert 8 <= len(shares) <= 10
+    assert all(keys < 1.1 * (1 << 14) and slots > 0.7 * keys for keys, slots in shares)
+
+
 def test_every_occurrence_but_the_first_is_cut_at_words(tmp_path: Path) -> None:
     texts = [f"Text {i} begins. {SHARED} And {i}s end it{'.' * i}" for i in range(3)]
     found = run_texts(tmp_path, texts, substring={})
