@@ -49,15 +49,17 @@ STEPS = (
 )  # fmt: skip
 
 
-def execute(folder: Path, name: str, paths: list[str], dedup: dict[str, Any]) -> tuple[State, dict[str, int]]:
-    """A finished run, and the peak memory (MB) of each step, all of its tasks in one process."""
+def execute(
+    folder: Path, name: str, paths: list[str], dedup: dict[str, Any], times: int = 1
+) -> tuple[State, dict[str, int]]:
+    """A finished run, and the peak memory (MB) of each step, all of its tasks in one process; everything `times` over."""
     peaks = {}
     config = folder / f"{name}.yaml"
     content = {
         "run": name,
         "workdir": str(folder / "runs"),
         "executor": {"kind": "local", "workers": 1},
-        "sources": {"x": {"read": "jsonl", "paths": paths, "text": "text", "id": "id"}},
+        "sources": {f"x{i}": {"read": "jsonl", "paths": paths, "text": "text", "id": "id"} for i in range(times)},
         "dedup": dedup,
     }
     config.write_text(json.dumps(content))
@@ -235,6 +237,8 @@ def main() -> None:
         state, peaks = execute(folder, "substring", paths, {"substring": {"min_bytes": LENGTH}})
         results["steps"] |= costs(state, peaks, size)
         results["suffix_array"] = beside_suffix_array(folder, state, arguments.peer_python)
+        state, peaks = execute(folder, "twice", paths, {"substring": {"min_bytes": LENGTH}}, times=2)
+        results["everything_twice"] = costs(state, peaks, 2 * size)
     versions = {"pydivsufsort": results["suffix_array"].pop("version")}
     print(json.dumps(results, indent=1))
     write_result("substring", results, versions)

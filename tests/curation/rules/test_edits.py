@@ -13,7 +13,7 @@ import pytest
 
 from curation.commands.whatif import changed_config, compare
 from curation.pipeline import registry
-from curation.pipeline.config import RunConfig, load
+from curation.pipeline.config import RunConfig, load, model
 from curation.pipeline.errors import UsageError
 from curation.pipeline.execute import execute
 from curation.pipeline.plan import Plan, State, build
@@ -87,7 +87,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return {**door(group), **extra}
 
     monkeypatch.setattr(registry, "door", opened)
-    for cached in (registry.load, item):
+    for cached in (registry.load, item, model):
         cached.cache_clear()
     texts = ["aa bb cc", "bb", "nothing", "aa bb cc dd ee ff", None, "ünï bb aa"]
     lines = [json.dumps({"text": text, "id": f"d{i}"}) for i, text in enumerate(texts)]
@@ -103,7 +103,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return path
 
     yield make
-    for cached in (registry.load, item):
+    for cached in (registry.load, item, model):
         cached.cache_clear()
 
 
