@@ -52,7 +52,7 @@ STEPS = (
 def execute(
     folder: Path, name: str, paths: list[str], dedup: dict[str, Any], times: int = 1
 ) -> tuple[State, dict[str, int]]:
-    """A finished run, and the peak memory (MB) of each step, all of its tasks in one process; everything `times` over."""
+    """A finished run, and the peak memory (MB) of each step, all of its tasks in one process, `times` over."""
     peaks = {}
     config = folder / f"{name}.yaml"
     content = {
