@@ -64,10 +64,15 @@ def test_another_limit_computes_nothing_anew(all_one: Path) -> None:
 
 
 def test_exact_copies_count_as_loss_but_not_as_a_cluster(tmp_path: Path) -> None:
-    config = write_config(tmp_path, {f"d{i}": join(prose(1)) for i in range(10)})
-    with pytest.raises(NeedsConfirmation, match=r"9 exact copies, 0 near-duplicates") as stopped:
+    config = write_config(tmp_path, {f"d{i}": join(prose(1)) for i in range(20)})
+    with pytest.raises(NeedsConfirmation, match=r"19 exact copies, 0 near-duplicates") as stopped:
         run(load(config, ["dedup.minhash.max_cluster=2"]), quiet=True)
     assert "web/d1 is a copy of web/d0" in str(stopped.value) and "stands for" not in str(stopped.value)
+
+
+def test_a_source_of_a_few_documents_is_no_alarm(tmp_path: Path) -> None:
+    config = write_config(tmp_path, {f"d{i}": join(prose(1)) for i in range(19)})
+    assert run(load(config, []), quiet=True)["totals"]["documents"] == 1
 
 
 def test_the_command_line_exits_with_1_and_a_worker_asks_too(all_one: Path, tmp_path: Path) -> None:
