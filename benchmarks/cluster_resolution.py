@@ -76,7 +76,7 @@ def ours(folder: Path) -> dict[str, Any]:
     before, cpu = peak_memory_mb(), cpu_seconds()
     found = find_candidates(context_of(folder))
     seconds, after = cpu_seconds() - cpu, peak_memory_mb()
-    state = found.length.nbytes + found.partition.nbytes + found.length.nbytes  # lengths, union-find, weights
+    state = found.length.nbytes + found.partition.nbytes + found.place.nbytes  # lengths, union-find, weights
     state += found.members._bits.nbytes + found.members._before.nbytes
     return {"cpu_s": seconds, "memory_mb": after - before, "state_bytes": state, "candidates": found.members.size}
 

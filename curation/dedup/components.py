@@ -1,8 +1,9 @@
 """Which candidates must be judged together: components of shared buckets, gathered into partitions of bounded size.
 
-Memory: one bit for every document (`RankedSet`), and for every candidate 4 bytes of union-find, 4 of its
-length and 4 of its component's weight.  What is judged is every pair inside a bucket, so partitions that
-keep components whole give the same verdicts whatever their size.
+Memory: one bit for every document (`RankedSet`), and for every candidate 4 bytes of union-find (later its
+partition), 4 of its length and 4 of its component's weight (later its place in the partition).  What is
+judged is every pair inside a bucket, so partitions that keep components whole give the same verdicts
+whatever their size.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from curation.pipeline.context import TaskContext
 from curation.text.kernel import cached_kernel
 
 PARTITION = 16 << 20  # weight of a partition: 4-byte units of its shingles and of its memberships
-MEMBERSHIP = 16  # units that a membership takes while it is judged
-MOST_PARTITIONS = 512  # files open at a time
+MEMBERSHIP = 8  # units that a membership takes while it is judged
+MOST_PARTITIONS = 4096  # files of each kind
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Candidates:
     members: RankedSet
     length: NDArray[np.uint32]  # distinct shingles, by rank
     partition: NDArray[np.uint32]  # by rank
+    place: NDArray[np.uint32]  # in its partition, in order of rank; by rank
     partitions: int
 
 
@@ -48,8 +50,8 @@ def find_candidates(context: TaskContext) -> Candidates:
     for positions, lengths in read_lengths(context):
         here = members.holds(positions)
         length[members.rank(positions[here])] = lengths[here]
-    partitions = int(_partition(parent, weight, length, np.uint64(PARTITION), MOST_PARTITIONS))
-    return Candidates(members, length, parent, partitions)
+    partitions = int(_partition(parent, weight, length, np.zeros(MOST_PARTITIONS, np.uint32), np.uint64(PARTITION)))
+    return Candidates(members, length, parent, weight, partitions)
 
 
 def unite_all(
@@ -85,8 +87,11 @@ def _build_unite(sources: int) -> Any:
 
 
 def _build_partition(sources: int) -> Any:
-    def cut_partitions(parent, weight, length, limit, most):  # type: ignore[no-untyped-def]
-        """Turn parents into numbers of partitions, filled with whole components in order; returns how many."""
+    def cut_partitions(parent, weight, length, held_by, limit):  # type: ignore[no-untyped-def]
+        """Turn parents into numbers of partitions, filled with whole components in order, and weights into places.
+
+        Returns how many partitions there are.
+        """
         total = np.uint64(0 if sources >= 0 else 1)
         full = np.uint64(0xFFFF_FFFF)
         for i in range(len(parent)):  # parents come before children: roots are final when they are reached
@@ -98,7 +103,8 @@ def _build_partition(sources: int) -> Any:
                 weight[i] = np.uint32(min(own, full))
             else:
                 weight[root] = np.uint32(min(np.uint64(weight[root]) + own, full))
-        limit = max(limit, total // np.uint64(most) + np.uint64(1))
+        most = np.uint64(len(held_by))
+        limit = max(limit, np.uint64(2) * total // most + np.uint64(1))  # any two neighbours hold more than it
         number, held = 0, np.uint64(0)
         for i in range(len(parent)):
             if parent[i] == i:
@@ -110,6 +116,9 @@ def _build_partition(sources: int) -> Any:
                 weight[i] = np.uint32(number)
         for i in range(len(parent)):
             parent[i] = weight[parent[i]]  # only a root's weight is a number, and only roots are looked up
+        for i in range(len(parent)):
+            weight[i] = held_by[parent[i]]
+            held_by[parent[i]] += np.uint32(1)
         return number + 1 if len(parent) else 0
 
     return cached_kernel(cut_partitions)

@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 
 from curation.dedup.components import Candidates
 from curation.dedup.inputs import Positions
-from curation.dedup.lists import ListPartitions
+from curation.dedup.lists import FilePartitions
 from curation.dedup.stars import Judge
 from curation.pipeline.barrier import with_positions
 from curation.pipeline.context import TaskContext
@@ -30,7 +30,7 @@ class EditJudge:
 
     def __init__(self, context: TaskContext, candidates: Candidates, folder: Path) -> None:
         self._members, self._least = candidates.members, context.config["edit_similarity"]
-        self._lists = ListPartitions(folder / "words", candidates.partitions)
+        self._lists = FilePartitions(folder / "words", candidates.partitions)
         self._words = np.zeros(candidates.members.size, np.uint32)
         for number, _, _, batches in context.all_shards([TEXT]):
             for table in with_positions(number, batches):
@@ -43,7 +43,7 @@ class EditJudge:
                 rank = self._members.rank(positions[here])
                 self._words[rank] = np.diff(offsets)
                 words = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(hashes.values))
-                self._lists.append(candidates.partition[rank], words)
+                self._lists.append_lists(candidates.partition[rank], words)
         self._lists.seal()
 
     @staticmethod

@@ -117,9 +117,3 @@ def scratch_folder(context: TaskContext) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def chosen(start: int, rows: int, wanted: Positions) -> Any:
-    """Part of the sorted positions `wanted` that lies in `rows` rows from `start` on."""
-    low, high = wanted.searchsorted([start, start + rows])
-    return wanted[low:high]

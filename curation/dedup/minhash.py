@@ -34,7 +34,7 @@ from curation.pipeline.registry import suggest
 from curation.pipeline.step import PlanBuilder, Step
 from curation.pipeline.task import Shard
 
-BESIDE_JUDGING = "100MB"  # memory of the database: the partitions need some beside it
+BESIDE_JUDGING = "64MB"  # memory of the database: the partitions need some beside it
 INPUT_A_GROUP = 4 << 30  # bytes of input, compressed, for which the bands are split among one task more
 DUPLICATE_COUNT = "duplicate_count"
 

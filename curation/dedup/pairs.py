@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAIR = np.dtype([("key", np.uint64), ("value", np.int64)])
-MEMORY = 96 << 20  # bytes of pairs that wait for the disk
-PARTITION_BYTES = 32 << 20  # of one partition: what its reader sorts in memory
+MEMORY = 48 << 20  # bytes of pairs that wait for the disk
+PARTITION_BYTES = 16 << 20  # of one partition: what its reader sorts in memory
 MOST_PARTITIONS = 4096
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.band_buckets import BUCKETS_SCHEMA, shared_keys, write_rows
-from curation.dedup.inputs import chosen, first_old, read_shingles, salts, scratch_folder
+from curation.dedup.inputs import first_old, read_shingles, row_counts, salts, scratch_folder
 from curation.dedup.pairs import PairPartitions, partitions_for, prefix
 from curation.dedup.presets import Banding
+from curation.dedup.ranked import RankedSet
 from curation.dedup.sketch import SECOND, band_keys
 from curation.pipeline.barrier import ROW_BITS
 from curation.pipeline.context import TaskContext
@@ -29,21 +30,21 @@ LONGER = Banding(32, 16, "own: docs/dedup.md")
 def reband(context: TaskContext) -> None:
     """Write the `buckets` of the hot documents under the second seed."""
     writer = context.writer("buckets", BUCKETS_SCHEMA)
-    found = [
-        np.asarray(group["position"])
-        for task in context.config["buckets"]
-        for group in row_groups(context.path(Input(task), "hot"))
-    ]
-    if not found:
+    hot = RankedSet(row_counts(context))
+    for task in context.config["buckets"]:
+        for group in row_groups(context.path(Input(task), "hot")):
+            hot.add(np.asarray(group["position"]))
+    hot.seal()
+    if not hot.size:
         return
-    hot = np.unique(np.concatenate(found))
-    context.counts["hot_documents"] = len(hot)
+    context.counts["hot_documents"] = hot.size
     with scratch_folder(context) as folder:
-        count = partitions_for(len(hot) * LONGER.bands)
+        count = partitions_for(hot.size * LONGER.bands)
         partitions = PairPartitions(folder / "keys", count)
         salt = salts(context)
         for start, lists in read_shingles(context):
-            wanted = chosen(start, len(lists), hot)
+            rows = np.arange(start, start + len(lists), dtype=np.int64)
+            wanted = rows[hot.holds(rows)]
             if len(wanted):
                 part = lists.take(pa.array(wanted - start))
                 ends = np.asarray(part.offsets)[1:] - part.offsets[0].as_py()

@@ -39,7 +39,7 @@ class Group:
     values: NDArray[np.uint32]
     settled: NDArray[np.bool_]  # kept without being judged
     starts: NDArray[np.int64]  # n + 1 borders of each document's part of `buckets`
-    buckets: NDArray[np.int64]  # numbers of the buckets it is in, from 0
+    buckets: NDArray[np.int32]  # numbers of the buckets it is in, from 0
 
 
 @dataclass(frozen=True)
@@ -65,22 +65,21 @@ Judge = Callable[[int, int], bool]  # documents of a group that are alike by Jac
 def resolve(group: Group, thresholds: Thresholds, judge: Judge | None, counts: Counter[str]) -> Verdicts:
     """Decide about every document of a group; `judge` has the last word on pairs alike by Jaccard only."""
     n = len(group.length)
-    size = np.bincount(group.buckets, minlength=1).astype(np.int64)
-    room = np.minimum(size, BUCKET)
-    first_slot = np.cumsum(room) - room
+    room = np.minimum(np.bincount(group.buckets, minlength=1), BUCKET)
+    slots = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)  # borders of each bucket's slots
     most = int(np.diff(group.starts).max(initial=0)) * BUCKET
     verdicts = Verdicts(np.full(n, -1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64))
     state = np.zeros(6, np.int64)
     counters = np.zeros(len(COUNTERS), np.int64)
     scratch = (
-        first_slot,
-        room,
+        slots,
         np.zeros(len(room), np.int32),
-        np.empty(int(room.sum()), np.int32),
+        np.empty(int(slots[-1]), np.int32),
         np.zeros(n, np.int32),
         np.empty(min(most, n), np.uint64),
     )
     answer = NO_ANSWER
+    del room
     while _advance(
         state, answer, judge is not None, group.first, group.length, group.values, group.settled, group.starts,
         group.buckets, thresholds.jaccard, thresholds.containment, COMPARISONS, *scratch,
@@ -108,11 +107,11 @@ def _sink(heap, i, size):  # type: ignore[no-untyped-def]
 
 
 @kernel_function
-def _gather(mine, first_slot, fill, members, shared, heap):  # type: ignore[no-untyped-def]
+def _gather(mine, slots, fill, members, shared, heap):  # type: ignore[no-untyped-def]
     """Kept documents of the buckets as a heap, most shared bands first, then survivor order; returns how many."""
     count = 0
     for b in mine:
-        for slot in range(first_slot[b], first_slot[b] + fill[b]):
+        for slot in range(slots[b], slots[b] + fill[b]):
             other = members[slot]
             if shared[other] == 0:
                 heap[count] = np.uint64(other)
@@ -132,7 +131,7 @@ def _build_advance(sources: int) -> Any:
 
     def advance(  # type: ignore[no-untyped-def]
         state, answer, ask, first, length, values, settled, starts, buckets, jaccard, containment, comparisons,
-        first_slot, room, fill, members, shared, heap, kept, common_out, bands_out, counters,
+        slots, fill, members, shared, heap, kept, common_out, bands_out, counters,
     ):  # fmt: skip
         """Judge until all are done (False) or a pair must be asked about (True: `answer` comes with the next call)."""
         resumed = answer >= 0 and sources >= 0
@@ -142,7 +141,7 @@ def _build_advance(sources: int) -> Any:
             if not resumed:
                 waiting, tries = 0, 0
                 if not settled[document]:
-                    waiting = _gather(mine, first_slot, fill, members, shared, heap)
+                    waiting = _gather(mine, slots, fill, members, shared, heap)
                     counters[1] += max(waiting - comparisons, 0)
             winner = np.int64(-1)
             while True:
@@ -176,8 +175,8 @@ def _build_advance(sources: int) -> Any:
                 kept[document], bands_out[document], common_out[document] = winner, state[4], state[5]
             else:
                 for b in mine:
-                    if fill[b] < room[b]:
-                        members[first_slot[b] + fill[b]] = document
+                    if slots[b] + fill[b] < slots[b + 1]:
+                        members[slots[b] + fill[b]] = document
                         fill[b] += 1
                     else:
                         counters[2] += 1

@@ -22,7 +22,7 @@ from curation.pipeline.context import SLICES, TaskContext
 from curation.pipeline.shards import temporary_name, update_digest
 
 ROW_BITS = 40  # a position is shard number · 2^40 + row: order by position = config, file, record order
-MEMORY_LIMIT = "300MB"
+MEMORY_LIMIT = "128MB"  # with what a worker holds anyway it stays below 500 MB
 
 
 @contextmanager

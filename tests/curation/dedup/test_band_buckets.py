@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from curation.dedup import components
 from curation.dedup.band_buckets import shared_keys
 from curation.dedup.components import unite_all
-from curation.dedup.lists import ListPartitions
+from curation.dedup.judging import buckets_of_documents
+from curation.dedup.lists import FilePartitions
 from curation.dedup.pairs import PairPartitions, partitions_for, prefix
 from curation.dedup.ranked import RankedSet
 from curation.pipeline.barrier import ROW_BITS
@@ -87,17 +88,39 @@ def test_partitions_hold_whole_components_and_no_more_than_needed(seed: int) -> 
     unite_all(iter([(keys[:cut], ranks[:cut]), (keys[cut:], ranks[cut:])]), parent, weight)
     assert int(weight.sum()) == components.MEMBERSHIP * len(rows)
     limit = 500
-    count = components._partition(parent, weight, np.full(n, 3, np.uint32), np.uint64(limit), 512)
+    count = components._partition(parent, weight, np.full(n, 3, np.uint32), np.zeros(512, np.uint32), np.uint64(limit))
     by_key = defaultdict(set)
     for key, rank in rows:
         by_key[key].add(int(parent[rank]))
     assert all(len(partitions) == 1 for partitions in by_key.values())
     assert set(parent.tolist()) == set(range(count)) and count > 1
+    for number in range(count):
+        assert weight[parent == number].tolist() == list(range(int((parent == number).sum())))
 
 
 def test_lists_come_back_by_partition_in_order_of_position(tmp_path: Path) -> None:
-    lists = ListPartitions(tmp_path / "l", 3)
-    lists.append(np.array([2, 0, 2], np.uint32), pa.array([[1, 2], [3], [4]], pa.large_list(pa.uint32())))
-    lists.append(np.array([0, 2], np.uint32), pa.array([[5], [6, 7]], pa.large_list(pa.uint32())).slice(0, 2))
+    lists = FilePartitions(tmp_path / "l", 3)
+    lists.append_lists(np.array([2, 0, 2], np.uint32), pa.array([[1, 2], [3], [4]], pa.large_list(pa.uint32())))
+    lists.append_lists(np.array([0, 2], np.uint32), pa.array([[5], [6, 7]], pa.large_list(pa.uint32())).slice(0, 2))
     lists.seal()
     assert [lists.read(p).tolist() for p in range(3)] == [[3, 5], [], [1, 2, 4, 6, 7]]
+
+
+def test_numbers_come_back_by_partition_in_the_order_they_were_added(tmp_path: Path) -> None:
+    numbers = FilePartitions(tmp_path / "n", 3, np.int64)
+    numbers.append(np.array([2, 0, 2], np.uint32), np.array([2**40, 3, 4]))
+    numbers.append(np.array([0], np.uint32), np.array([5]))
+    numbers.seal()
+    assert [numbers.read(p).tolist() for p in range(3)] == [[3, 5], [], [2**40, 4]]
+
+
+@given(st.integers(1, 8).flatmap(lambda n: st.tuples(
+    st.lists(st.sets(st.integers(0, n - 1), min_size=2 if n > 1 else 1), min_size=1), st.permutations(range(n)),
+)))  # fmt: skip
+def test_buckets_of_documents_are_turned_from_documents_of_buckets(case: tuple[list[set[int]], list[int]]) -> None:
+    buckets, survival = case
+    rows = [2 * place + (i == 0) for bucket in buckets for i, place in enumerate(sorted(bucket))]
+    starts, found = buckets_of_documents(np.array(rows, np.uint32), np.array(survival, np.int64))
+    for place, document in enumerate(survival):
+        expected = [number for number, bucket in enumerate(buckets) if place in bucket]
+        assert found[starts[document] : starts[document + 1]].tolist() == expected

@@ -20,7 +20,7 @@ def group(sets: list[set[int]], bands: list[list[int]], settled: int = 0) -> Gro
     length = np.array([len(one) for one in sets], np.int64)
     values = np.array(list(chain.from_iterable(sorted(one) for one in sets)), np.uint32)
     starts = np.cumsum([0, *(len(one) for one in bands)])
-    buckets = np.array(list(chain.from_iterable(bands)), np.int64)
+    buckets = np.array(list(chain.from_iterable(bands)), np.int32)
     fixed = np.arange(len(sets)) < settled
     return Group(np.cumsum(length) - length, length, values, fixed, starts, buckets)
 
