@@ -1,9 +1,9 @@
 """The main job on real data: figures and promises of `curate run` over web archives and texts.
 
-Measures wall time, CPU, MB/s per core and peak memory per worker; then shows that the root
-digest is the same for 1, 2 and 4 workers, after `kill -9` at random moments with resume,
-which tasks a changed threshold and one more input file rerun, and that `curate whatif`
-agrees with a real rerun.
+Measures wall time, CPU, MB/s per core and peak memory per worker of the whole chain; then shows that the
+root digest is the same for 1, 2 and 4 workers, on a local Ray cluster (extra `ray`), after `kill -9` at random
+moments with resume, and which tasks one more input file reruns.  With rules and exact dedup alone: which
+tasks a changed threshold reruns, and that `curate whatif` agrees with a real rerun.
 
     python benchmarks/runs.py --data DIR
 """
@@ -11,6 +11,7 @@ agrees with a real rerun.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import random
@@ -30,7 +31,7 @@ CURATE = str(Path(sys.executable).with_name("curate"))
 CONFIG = """\
 run: {run}
 workdir: {workdir}
-executor: {{kind: local, workers: {workers}}}
+executor: {{kind: {executor}, workers: {workers}}}
 sources:
   web: {{read: warc, paths: [{web}/*.warc.gz], extract: resiliparse}}
   malformed: {{read: warc, paths: [{data}/web/malformed/*], extract: resiliparse}}
@@ -39,11 +40,20 @@ clean:
   - url: {{}}
   - language: {{min_score: 0.5}}
   - rules: {{presets: [gopher-repetition, gopher-quality, curate-junk], languages: default}}
+"""
+WHOLE = """\
   - rules: {{presets: [c4-fineweb, fineweb-paper], sources: [web]}}
   - pii: {{}}
 dedup:
   exact: {{}}
   minhash: {{}}
+  lines: {{}}
+  substring: {{}}
+decontaminate: {{items: [{data}/benchmarks/*.jsonl.zst]}}
+"""
+RULES = """\
+dedup:
+  exact: {{}}
 """
 
 
@@ -55,10 +65,11 @@ def call(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def config(folder: Path, data: Path, web: Path, run: str, workers: int) -> str:
+def config(folder: Path, data: Path, web: Path, run: str, workers: int, chain: str = WHOLE, on: str = "local") -> str:
     """Write one config; returns its path."""
     path = folder / f"{run}-{workers}.yaml"
-    text = CONFIG.format(run=run, workdir=folder / f"runs-{run}-{workers}", workers=workers, data=data, web=web)
+    workdir = folder / f"runs-{run}-{workers}"
+    text = (CONFIG + chain).format(run=run, workdir=workdir, executor=on, workers=workers, data=data, web=web)
     path.write_text(text, encoding="utf-8")
     return str(path)
 
@@ -97,14 +108,19 @@ def main() -> None:
     data = arguments.data.resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = {n: call("run", config(folder, data, data / "web", "workers", n), "--no-report") for n in (1, 2, 4)}
+        runs: dict[int | str, Any] = {
+            n: call("run", config(folder, data, data / "web", "workers", n), "--no-report") for n in (1, 2, 4)
+        }
         first = runs[1]
+        if importlib.util.find_spec("ray") is not None:
+            runs["ray"] = call("run", config(folder, data, data / "web", "ray", 2, on="ray"), "--no-report")
         cpu = sum(step["cpu_s"] for step in first["steps"])
         resumed, kills = killed_and_resumed(
             config(folder, data, data / "web", "killed", 2), kills=5, span=runs[2]["wall_s"] / 2
         )
-        path = config(folder, data, data / "web", "workers", 2)
-        run_folder = str(folder / "runs-workers-2" / "workers")
+        path = config(folder, data, data / "web", "rules", 2, RULES)
+        decided = call("run", path, "--no-report")
+        run_folder = str(folder / "runs-rules-2" / "rules")
         change = "clean.2.rules.override={gopher-quality.min_words: 30, gopher-quality.min_alphabetic_words: 0.7}"
         planned = call("plan", path, "--set", change)
         thresholds = ["gopher-quality.min_words=30", "gopher-quality.min_alphabetic_words=0.7"]
@@ -145,7 +161,7 @@ def main() -> None:
                 "planned": {s["step"]: {k: s[k] for k in ("finished", "run", "undecided")} for s in planned["steps"]},
                 "reran": reran(changed),
                 "whatif_kept": guess["rules"]["(kept)"],
-                "rerun_kept": [totals["documents"], changed["totals"]["documents"]],
+                "rerun_kept": [decided["totals"]["documents"], changed["totals"]["documents"]],
                 "whatif_equals_rerun": {k: v[1] for k, v in guess["rules"].items() if v[1] and k != "(kept)"}
                 == changed["removed_by"]
                 and guess["rules"]["(kept)"][1] == changed["totals"]["documents"],

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from typing import Any
 
+from curation.pipeline.compiling import NOTE, listen
 from curation.pipeline.plan import State, Work
 from curation.pipeline.progress import Progress
 from curation.pipeline.task_queue import Outcome, TaskQueue
@@ -36,6 +37,7 @@ def run_local(state: State, names: list[str], *, workers: int, retries: int, pro
     queue = TaskQueue.of(state, names, retries=retries, progress=progress)
     suspects: deque[str] = deque()  # were in flight when a worker died: run one at a time
     pool = _Pool(state, workers)
+    told = False
     try:
         while queue.ready or suspects or pool.running:
             broken: list[str] = []
@@ -61,13 +63,16 @@ def run_local(state: State, names: list[str], *, workers: int, retries: int, pro
                 else:
                     suspects.extend(broken)
             progress.bytes_done(pool.bytes_done())
+            if not told and pool.compiling():
+                progress.note(NOTE)
+                told = True
     finally:
         pool.stop()
     return queue.outcome
 
 
 class _Pool:
-    """A process pool that can be restarted, and one shared byte counter per worker."""
+    """A process pool that can be restarted, and what its workers share: bytes done, whether they compile."""
 
     def __init__(self, state: State, workers: int) -> None:
         self.state, self.workers = state, workers
@@ -79,8 +84,10 @@ class _Pool:
     def _start(self) -> None:
         # no lock on the counters: a worker killed while holding one would block the others
         self._bytes = self._context.RawArray("Q", self.workers)
+        self._compiling = self._context.RawArray("b", self.workers)
         self._slot = self._context.Value("i", 0)
-        self._pool = ProcessPoolExecutor(self.workers, self._context, _start_worker, (self._bytes, self._slot))
+        shared = (self._bytes, self._compiling, self._slot)
+        self._pool = ProcessPoolExecutor(self.workers, self._context, _start_worker, shared)
 
     def submit(self, name: str) -> bool:
         """Start a task; False when the pool turns out to be broken (a worker died while idle)."""
@@ -101,6 +108,10 @@ class _Pool:
     def bytes_done(self) -> int:
         return self._done_before + int(sum(self._bytes))
 
+    def compiling(self) -> bool:
+        """Whether a worker compiles kernels just now."""
+        return any(self._compiling)
+
     def restart(self) -> list[str]:
         """A new pool in place of the broken one; returns the tasks that were lost with it."""
         lost = list(self.running.values())
@@ -113,9 +124,10 @@ class _Pool:
     def stop(self) -> None:
         """End the workers; whatever they had not committed is redone at the next run."""
         processes = list((self._pool._processes or {}).values()) if self.running else []
-        self._pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
+        # Waiting: at exit Python wakes the pool's thread, over a pipe that this thread may just have closed.
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def one_thread() -> None:
@@ -130,7 +142,7 @@ def one_thread() -> None:
 _advance: Callable[[int], None] = lambda n: None  # noqa: E731  (set in each worker)
 
 
-def _start_worker(counters: Any, next_slot: Any) -> None:
+def _start_worker(counters: Any, compiling: Any, next_slot: Any) -> None:
     global _advance
     one_thread()
     with next_slot.get_lock():
@@ -140,7 +152,11 @@ def _start_worker(counters: Any, next_slot: Any) -> None:
     def advance(n: int) -> None:
         counters[slot] += n
 
+    def note_compiling(active: bool) -> None:
+        compiling[slot] = active
+
     _advance = advance
+    listen(note_compiling)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -16,8 +16,22 @@ from typing import Any
 
 import xxhash
 from numba import njit
+from numba.core import event
+
+from curation.pipeline.compiling import tell
 
 OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
+
+
+class _Compiling(event.Listener):  # type: ignore[misc]
+    def on_start(self, event: Any) -> None:
+        tell(True)
+
+    def on_end(self, event: Any) -> None:
+        tell(False)
+
+
+event.register("numba:compile", _Compiling())
 
 
 def kernel_function(function: Callable[..., Any]) -> Any:

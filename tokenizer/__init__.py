@@ -1,0 +1,1 @@
+"""Byte-level BPE: counted, trained, encoded, exported and evaluated."""
