@@ -80,7 +80,7 @@ def kind_of(label: dict[str, Any], text: str) -> str:
 
 
 def recall(labels: list[dict[str, Any]], texts: dict[str, str], found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Per kind: insertions, those acted upon, those reported at all, and those of which nothing was left."""
+    """Per kind: insertions, those acted upon (and their least containment), reported at all, with nothing left."""
     acted, reported = (
         {(row["id"], row["item"]) for row in found if row["source"] == "labelled" and test(row)}
         for test in (lambda row: row["action"] != "reported", lambda row: True)
@@ -89,7 +89,12 @@ def recall(labels: list[dict[str, Any]], texts: dict[str, str], found: list[dict
     for row in found:
         if row["source"] == "labelled" and row["action"] != "reported":
             spans.setdefault(row["id"], []).append((row["start"], row["start"] + row["length"]))
+    containment: dict[tuple[str, str], float] = {}
+    for row in found:
+        key = row["id"], row["item"]
+        containment[key] = max(containment.get(key, 0.0), row["containment"])
     table: dict[str, Counter[str]] = {}
+    least: dict[str, float] = {}
     missed = []
     for label in labels:
         text = texts[label["doc"]]
@@ -98,10 +103,17 @@ def recall(labels: list[dict[str, Any]], texts: dict[str, str], found: list[dict
         left = sum(not any(a <= i < b for a, b in spans.get(label["doc"], [])) for i in range(start, end))
         counts = table.setdefault(kind, Counter())
         counts.update(insertions=1, acted=key in acted, reported=key in reported, gone=left <= 2)
+        if key in acted:
+            least[kind] = min(least.get(kind, 1.0), containment[key])
         if key not in acted and kind not in ("answer_only", "partial_half_shorter"):
             missed.append({**label, "text": text[label["start"] : label["end"]][:SHOWN]})
     shares = {
-        kind: {**counts, "recall": round(counts["acted"] / counts["insertions"], 4)} for kind, counts in table.items()
+        kind: {
+            **counts,
+            "recall": round(counts["acted"] / counts["insertions"], 4),
+            "least_containment": round(least[kind], 2) if kind in least else None,
+        }
+        for kind, counts in table.items()
     }
     return {"kinds": shares, "missed": missed}
 
@@ -125,6 +137,11 @@ def others(found: list[dict[str, Any]], inserted: set[str]) -> dict[str, Any]:
             if row["kind"] != "answer_only"
         ],
     }
+
+
+def records_of(state: State, source: str) -> int:
+    manifests = (state.manifest(shard.read) for shard in state.plan.shards if shard.source == source)
+    return sum(manifest.counts["records"] for manifest in manifests if manifest)
 
 
 def loaded(state: State) -> NeedleIndex:
@@ -164,6 +181,10 @@ def main() -> None:
         manifest = state.manifest("benchmark_index")
         result = {
             "documents": len(texts),
+            "texts": records_of(state, "text"),
+            "benchmarks": pc.count_distinct(
+                pq.read_table(state.output("benchmark_index", "benchmark_items"))["benchmark"]
+            ).as_py(),
             "index": manifest.counts if manifest else {},
             **recall(labels, texts, found),
             "without_insertion": others(found, {label["doc"] for label in labels}),

@@ -103,4 +103,4 @@ def plan(config: None, builder: PlanBuilder) -> None:
         builder.shards[i] = replace(shard, final=name)
 
 
-SECTION = Section("_documents", "decontaminate", plan, (DOCUMENTS,))
+SECTION = Section("_documents", "tokenizer", plan, (DOCUMENTS,))

@@ -27,9 +27,10 @@ from curation.pipeline.context import DOCUMENTS, LAYER, SLICES, overlay_slice, s
 from curation.pipeline.errors import UsageError
 from curation.pipeline.execute import execute, perform
 from curation.pipeline.hashing import hash64
+from curation.pipeline.manifest import Manifest
 from curation.pipeline.plan import Plan, State, step_of
 from curation.pipeline.schema import READ_SCHEMA, REMOVED_BY, TEXT
-from curation.pipeline.shards import Manifest, ShardWriter, sweep_stale, temporary_name, write_atomic
+from curation.pipeline.shards import ShardWriter, sweep_stale, temporary_name, write_atomic
 from curation.pipeline.step import PlanBuilder
 from curation.pipeline.task import Shard, Task
 

@@ -24,7 +24,7 @@ from curation.text.edit_rows import EditRows
 from curation.text.edits import EditedText
 from curation.text.replace import replace_rows
 
-ITEM_VERSION = 1
+ITEM_VERSION = 2
 READS = ("id", "source", "url", "date", "license", "extractor", "metadata")  # documents.READS, without the import
 NAME = re.compile(r"[A-Za-z0-9_#.-]{1,60}")  # reasons that may be part of a rule's name
 DETAIL_CHARACTERS = 200

@@ -14,7 +14,7 @@ from datatrove.data import Document
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.filters.base_filter import BaseFilter, get_filter_result
 
-from curation.datatrove.documents import changes, document, metadata_of
+from curation.datatrove.documents import ID, changes, document, metadata_of
 from curation.datatrove.find_block import build
 from curation.pipeline.errors import TaskFailed
 from curation.pipeline.task import Json
@@ -35,14 +35,20 @@ class Answer:
 def answers(block: str, arguments: dict[str, Json], rows: Sequence[Row]) -> Iterator[Answer]:
     """An answer for each row, in order, by a new block.
 
-    Raises TaskFailed naming the record for what the block raises on it, or for a result that is no answer;
-    what the constructor raises is raised as it is.
+    Raises TaskFailed naming the record for what the block raises on it, or for a result that is no answer
+    (a text that is none, another id: a document is known by its id everywhere); what the constructor
+    raises is raised as it is.
     """
     step = build(block, arguments)
     ask = _filtered(step, rows) if isinstance(step, BaseFilter) else _passed_on(step, rows)
     for (_, row), (given, reason) in zip(rows, ask, strict=True):
         if not isinstance(given.text, str) or not _is_unicode(given.text):
             raise TaskFailed(f"clean: datatrove: {block} made of the text of record {row['id']!r} what is no text")
+        if given.id != row["id"]:
+            raise TaskFailed(
+                f"clean: datatrove: {block} made {str(given.id)[:100]!r} of the id of record {row['id']!r}",
+                "ids are curate's; let the block write its own into metadata",
+            )
         yield Answer(given.text, reason, changes(metadata_of(row), given.metadata))
 
 
@@ -63,29 +69,35 @@ def _filtered(step: BaseFilter, rows: Sequence[Row]) -> Iterator[tuple[Document,
 
 
 def _passed_on(step: PipelineStep, rows: Sequence[Row]) -> Iterator[tuple[Document, str | None]]:
-    """Documents come out in order, as the same object or with the same id; what is missing was dropped."""
-    taken: list[Document] = []  # of what went in, those without an answer yet
+    """Documents come out in any order, as the same object or with the same id; what is missing was dropped."""
+    taken: list[Document] = []
+    places: dict[int, int] = {}  # by object, which lives as long as `taken`
+    waiting: dict[str, list[int]] = {}  # by id, those without an answer yet
+    found: dict[int, Document] = {}
 
     def give() -> Iterator[Document]:
         for text, row in rows:
-            taken.append(document(text, row))
-            yield taken[-1]
+            places[id(one := document(text, row))] = len(taken)
+            waiting.setdefault(one.id, []).append(len(taken))
+            taken.append(one)
+            yield one
 
     try:
         for one in step.run(give(), 0, 1) or ():
-            place = next((i for i, given in enumerate(taken) if given is one or given.id == one.id), None)
-            if place is None:
+            place = places.get(id(one), next(iter(waiting.get(one.id, ())), None))
+            if place is None or place in found:
                 raise ValueError(f"it gave a document {one.id!r} that it was not given, or gave one twice")
-            for dropped in taken[:place]:
-                yield dropped, NO_REASON
-            del taken[: place + 1]
-            yield one, None
-    except (MemoryError, GeneratorExit):
+            found[place] = one
+            waiting[str(rows[place][1][ID])].remove(place)
+    except MemoryError:
         raise
     except Exception as error:
         raise _told(step, taken[-1:], error) from error
-    for dropped in taken:
-        yield dropped, NO_REASON
+    for place, (text, row) in enumerate(rows):
+        if place in found:
+            yield found[place], None
+        else:
+            yield taken[place] if place < len(taken) else document(text, row), NO_REASON
 
 
 def _told(step: PipelineStep, some: Iterable[Document], error: Exception) -> TaskFailed:

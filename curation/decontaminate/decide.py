@@ -70,10 +70,11 @@ def decide_documents(context: TaskContext) -> None:
         rows = batch.take(pa.array(found, pa.int64()))
         decisions, entries = [], []
         for row in rows.to_pylist():
-            some = hits(row[MATCHED_TEXT], row[RUNS], index)
-            decision = decide(some, len(row[MATCHED_TEXT].encode()), context.config, index)
+            text = row[MATCHED_TEXT].encode()
+            some = hits(text, row[RUNS], index)
+            decision = decide(some, len(text), context.config, index)
             decisions.append(decision)
-            entries += [_entry(row, hit, decision, context.config, index) for hit in some]
+            entries += [_entry(row, text, hit, decision, context.config, index) for hit in some]
         ledger.write(pa.RecordBatch.from_pylist(entries, LEDGER_SCHEMA))
         writer.write(_layer(rows, decisions, found, batch.num_rows))
         for entry in entries:
@@ -136,11 +137,13 @@ def _layer(rows: pa.RecordBatch, decisions: list[Decision], found: np.ndarray, s
     return pa.RecordBatch.from_arrays([column.take(spread) for column in columns], schema=LAYER_SCHEMA)
 
 
-def _entry(row: dict[str, Any], hit: Hit, decision: Decision, config: Any, index: BenchmarkIndex) -> dict[str, Any]:
+def _entry(
+    row: dict[str, Any], text: bytes, hit: Hit, decision: Decision, config: Any, index: BenchmarkIndex
+) -> dict[str, Any]:
     item = index.items[hit.item]
     action = "reported" if not acts(hit, config) else "removed" if decision.removed_by else "cut"
     shown = SHOWN + LONGEST
-    stretch = row[MATCHED_TEXT].encode()[hit.start : hit.stop][: 4 * shown]
+    stretch = text[hit.start : min(hit.stop, hit.start + 4 * shown)]
     return {
         "id": row["id"], "source": row["source"], "benchmark": item["benchmark"], "item": item["item"],
         "kind": hit.kind, "containment": hit.containment, "start": hit.start, "length": hit.stop - hit.start,

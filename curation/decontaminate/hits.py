@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import accumulate, groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from curation.decontaminate.index import NONE, BenchmarkIndex
@@ -51,9 +51,8 @@ class Hit:
     stop: int
 
 
-def hits(text: str, runs: list[Run], index: BenchmarkIndex) -> list[Hit]:
-    """Every hit of one document, in order of place, then of item."""
-    data = text.encode()
+def hits(data: bytes, runs: list[Run], index: BenchmarkIndex) -> list[Hit]:
+    """Every hit of one document, given as UTF-8, in order of place, then of item."""
     found: list[Hit] = []
     answered: list[Hit] = []
     for number, group in groupby(sorted(runs, key=itemgetter("text", "start")), key=itemgetter("text")):
@@ -142,10 +141,12 @@ def _is_all(hit: Hit) -> bool:
 def _with_answers(questions: list[Hit], answers: list[Hit]) -> Iterable[Hit]:
     """Questions with the answers near behind them; an answer whose question is in the document is no hit of its own."""
     by_item: dict[int, list[Hit]] = {}
-    for hit in answers:
+    for hit in sorted(answers, key=attrgetter("start")):
         by_item.setdefault(hit.item, []).append(hit)
     for hit in questions:
-        near = [a for a in by_item.get(hit.item, []) if hit.start <= a.start <= hit.stop + NEAR and a.stop > hit.stop]
+        some = by_item.get(hit.item, [])
+        first, last = (bisect_left(some, at, key=attrgetter("start")) for at in (hit.start, hit.stop + NEAR + 1))
+        near = [a for a in some[first:last] if a.stop > hit.stop]
         if near and hit.kind is not Kind.PARTIAL:
             kind = Kind.CHOICES if hit.kind is Kind.CHOICES else Kind.ANSWER  # also of a short question
             hit = replace(hit, stop=max(a.stop for a in near), kind=kind)

@@ -31,6 +31,7 @@ VERSION = f"{INDEX_VERSION}.{LETTERS_VERSION}".encode()
 METADATA = {VERSION_KEY: VERSION}
 ITEMS = "benchmark_items"
 ALONE_WORDS, ALONE_BYTES = 8, 50  # a shorter question is acted upon only where its choices or answer follow it
+TOLD = 5  # bad lines named in the run's warnings; all are in `benchmark_items`
 NONE = -1  # in place of a text's number: too short to be looked for
 
 TEXTS_SCHEMA = pa.schema([pa.field("text", pa.large_string(), nullable=False)], METADATA)
@@ -55,18 +56,12 @@ ITEMS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class BenchmarkIndex:
-    """The loaded index: the texts and their windows, the items, and which of them ask or answer with a text."""
+    """What decisions need: the texts, the items, and which of them ask or answer with a text."""
 
     texts: pa.LargeStringArray
-    windows: Windows
     items: list[dict[str, Any]]  # rows of ITEMS_SCHEMA that are items
     asked_by: dict[int, list[int]]  # text → items
     answers: dict[int, list[int]]
-
-    @cached_property
-    def needles(self) -> NeedleIndex:
-        """The tables for `common_runs`."""
-        return build_index(self.texts, self.windows)
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -104,7 +99,36 @@ def write_index(context: TaskContext) -> None:
         pa.RecordBatch.from_arrays([pa.array(values) for values in marks], schema=WINDOWS_SCHEMA)
     )
     context.writer(ITEMS, ITEMS_SCHEMA).write(pa.RecordBatch.from_pylist(rows, ITEMS_SCHEMA))
+    files = [file["name"] for file in context.task.files]
+    context.warnings += warnings(found, files, texts, context.config["fields"]["question"])
     context.quarantined(bad)
+
+
+def warnings(found: list[Item | BadLine], files: list[str], texts: list[str], question: str) -> list[str]:
+    """What would make the answer to `is it contaminated?` a wrong no: bad lines, files of another form, short items."""
+    told = []
+    bad = [one for one in found if isinstance(one, BadLine)]
+    if bad:
+        some = "; ".join(f"{one.file}:{one.line}: {one.reason}" for one in bad[:TOLD])
+        more = f"; … and {len(bad) - TOLD:,} more (view benchmark_items)" if len(bad) > TOLD else ""
+        told.append(f"decontaminate.items: {len(bad):,} line(s) are no item and were not looked for: {some}{more}")
+    asked: dict[str, list[bool]] = {file: [] for file in files}
+    for one in found:
+        if isinstance(one, Item):
+            asked[one.file].append(bool(one.question))
+    told += [f"decontaminate.items: {file} holds no item" for file, some in asked.items() if not some]
+    told += [
+        f"decontaminate.items: {file}: none of its {len(some):,} item(s) has a question in {question!r}, and answers "
+        "alone are only reported; name the right field in decontaminate.fields.question"
+        for file, some in asked.items()
+        if some and not any(some)
+    ]
+    if not texts:
+        told.append(
+            f"decontaminate.items: every item is too short to be found: {WHOLE_WORDS} words and {WHOLE_BYTES} bytes "
+            "of letters are needed"
+        )
+    return told
 
 
 def index_rows(found: list[Item | BadLine]) -> tuple[list[str], list[dict[str, Any]]]:
@@ -124,7 +148,7 @@ def index_rows(found: list[Item | BadLine]) -> tuple[list[str], list[dict[str, A
             if (before.question, before.choices, before.answers) == (one.question, one.choices, one.answers):
                 status = "repeated"
             else:
-                id, detail = f"{id} ({one.file}:{one.line})", f"its id is also that of line {before.line}"
+                id, detail = f"{id} ({one.file}:{one.line})", f"its id is also that of {before.file}:{before.line}"
         question = number.get(one.question, NONE)
         answers = sorted({number[text] for text in one.answers if text in number})
         status = status or ("indexed" if question != NONE else "answer only" if answers else "too short")
@@ -151,17 +175,23 @@ def _half_words(of: Letters) -> NDArray[np.int64]:
     return np.diff(np.concatenate([[0], np.cumsum(weights)])[of.ends], prepend=0)
 
 
-def load_index(context: TaskContext, index: Input) -> BenchmarkIndex:
-    """The index that a task wrote; raises UsageError for one of another version."""
-    texts, marks, items = (
-        _read(context, index, name, schema)
-        for name, schema in (("texts", TEXTS_SCHEMA), ("windows", WINDOWS_SCHEMA), (ITEMS, ITEMS_SCHEMA))
-    )
-    column = texts["text"].combine_chunks()
-    if isinstance(column, pa.ChunkedArray):  # pyarrow gives one for an empty table
-        column = pa.array([], pa.large_string())
+def load_needles(context: TaskContext, index: Input) -> NeedleIndex:
+    """The tables for `common_runs` of the index that a task wrote; raises UsageError for one of another version.
+
+    The items, whose rows take most of the memory, stay on disk.
+    """
+    marks = _read(context, index, "windows", WINDOWS_SCHEMA)
     found = Windows(*(marks[name].to_numpy() for name in WINDOW_SCHEMA.names))
-    rows = [row for row in items.to_pylist() if row["status"] in ("indexed", "answer only")]
+    return build_index(_texts(context, index), found)
+
+
+def load_index(context: TaskContext, index: Input) -> BenchmarkIndex:
+    """The items of the index that a task wrote; raises UsageError for one of another version."""
+    rows = [
+        row
+        for row in _read(context, index, ITEMS, ITEMS_SCHEMA).to_pylist()
+        if row["status"] in ("indexed", "answer only")
+    ]
     asked_by: dict[int, list[int]] = {}
     answers: dict[int, list[int]] = {}
     for i, row in enumerate(rows):
@@ -169,7 +199,12 @@ def load_index(context: TaskContext, index: Input) -> BenchmarkIndex:
             asked_by.setdefault(row["question_text"], []).append(i)
         for text in row["answer_texts"]:
             answers.setdefault(text, []).append(i)
-    return BenchmarkIndex(column, found, rows, asked_by, answers)
+    return BenchmarkIndex(_texts(context, index), rows, asked_by, answers)
+
+
+def _texts(context: TaskContext, index: Input) -> pa.LargeStringArray:
+    column = _read(context, index, "texts", TEXTS_SCHEMA)["text"].combine_chunks()
+    return pa.array([], pa.large_string()) if isinstance(column, pa.ChunkedArray) else column  # an empty table's
 
 
 def _read(context: TaskContext, index: Input, name: str, schema: pa.Schema) -> pa.Table:

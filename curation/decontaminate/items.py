@@ -17,6 +17,7 @@ from curation.sources.jsonl import split_lines
 LINE_BYTES = 16 * 2**20
 RATIO = 1000  # decompressed against stored bytes beyond LINE_BYTES: more is a compression bomb
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+FIELDS, FIELD_CHARACTERS = 20, 200  # of a record that is no item, that are told
 
 # A prompt's frame around the question, which a document that quotes the question need not have.
 LABELS = "question|query|problem|goal|q"
@@ -77,9 +78,12 @@ def _parsed(data: bytes, file: InputFile, number: int, fields: Mapping[str, str]
         choices = _choices(record, fields["choices"])
         answers = _answers(record, choices, fields)
         if not question and not answers:
-            raise ValueError(f"neither {fields['question']!r} nor an answer")
+            there = ", ".join(list(record)[:FIELDS])[:FIELD_CHARACTERS]
+            raise ValueError(f"neither {fields['question']!r} nor an answer; its fields are: {there}")
         benchmark = _text(record, fields["benchmark"]) or file.name.partition(".")[0]
         id = _text(record, fields["id"]) or f"line {number}"
+    except orjson.JSONDecodeError as error:
+        return BadLine(file.name, number, f"no JSON: {error.msg}, at character {error.colno}")
     except ValueError as error:
         return BadLine(file.name, number, str(error))
     return Item(benchmark, id, file.name, number, without_frame(question), choices, answers)
@@ -128,9 +132,9 @@ def _answers(record: dict[str, Any], choices: tuple[str, ...], fields: Mapping[s
     if gold is not None and choices:
         if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(choices):
             raise ValueError(f"{fields['gold']!r} is {str(gold)[:40]!r}, not a place in {fields['choices']!r}")
-        return (choices[gold],)
+        return (choices[gold],) if choices[gold] else ()
     value = record.get(fields["answer"])
     some = value if isinstance(value, list) else [value]
     if not all(one is None or isinstance(one, str) for one in some):
         raise ValueError(f"{fields['answer']!r} is no text")
-    return tuple(one_line(one) for one in some if one)
+    return tuple(text for one in some if one and (text := one_line(one)))

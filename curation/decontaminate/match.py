@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from curation.decontaminate.index import load_index
+from curation.decontaminate.index import load_needles
 from curation.pipeline.context import LAYER, TaskContext
 from curation.pipeline.schema import TEXT
 from curation.text.common_runs import Runs, common_runs
@@ -30,11 +30,11 @@ LAYER_SCHEMA = pa.schema([pa.field(RUNS, pa.list_(RUN)), pa.field(MATCHED_TEXT, 
 
 def match_documents(context: TaskContext) -> None:
     """Layer: the runs of each document and, where there are any, its text."""
-    index = load_index(context, context.task.inputs["also"][0])
+    needles = load_needles(context, context.task.inputs["also"][0])
     writer = context.writer(LAYER, LAYER_SCHEMA, align=True)
     for batch in context.batches([TEXT]):
         text = batch[TEXT]
-        runs = common_runs(text, index.needles, context.config["ngram"], context.config["bytes"])
+        runs = common_runs(text, needles, context.config["ngram"], context.config["bytes"])
         writer.write(pa.RecordBatch.from_arrays(runs_column(text, runs), schema=LAYER_SCHEMA))
         context.counts["runs"] += len(runs.text)
 

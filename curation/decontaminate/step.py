@@ -11,7 +11,6 @@ from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.decide import LEDGER, decide_documents
 from curation.decontaminate.index import ITEMS, VERSION, write_index
 from curation.decontaminate.match import match_documents
-from curation.pipeline.errors import UsageError
 from curation.pipeline.step import PlanBuilder, Section, Step
 from curation.sources.inputs import InputFile, content_digest, expand
 from curation.text.cuts import CUTS_VERSION
@@ -30,10 +29,7 @@ def plan(config: DecontaminateConfig, builder: PlanBuilder) -> None:
 
 
 def _item_files(config: DecontaminateConfig, builder: PlanBuilder) -> list[InputFile]:
-    try:
-        files = expand("decontaminate", config.items, builder.base)
-    except UsageError as error:
-        raise UsageError(str(error).replace("sources.decontaminate", "decontaminate.items")) from None
+    files = expand("decontaminate", config.items, builder.base, key="decontaminate.items")
     if builder.verify_inputs == "digest":
         files = [replace(file, version=content_digest(file)) for file in files]
     return files
@@ -54,7 +50,7 @@ def _decide_versions(config: Any) -> Mapping[str, str]:
     return {"benchmark_index": VERSION.decode(), "cuts": str(CUTS_VERSION)}
 
 
-INDEX = Step("benchmark_index", 1, write_index, _versions, views=(ITEMS,))
+INDEX = Step("benchmark_index", 2, write_index, _versions, views=(ITEMS,))
 MATCH = Step("contamination", 1, match_documents, _versions)
 DECIDE = Step("decontaminate", 1, decide_documents, _decide_versions, reads_text=False, views=(LEDGER,))
 

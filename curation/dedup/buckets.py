@@ -6,6 +6,7 @@ bucket is read alone, its pairs in the order in which they were appended.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ FLUSH = 1 << 19  # pairs held in memory before they are written, at least, …
 OF_BUCKET = 512  # … and so many for each bucket: the index of a flush takes 4 bytes a bucket
 MOST_BUCKETS = 4096
 BUCKET = 1 << 19  # pairs that a bucket is meant to hold
+MOST_CELLS = 25  # bits: 32 MiB for counting the keys of a bucket
 PAIR = 16  # bytes
 
 
@@ -101,10 +103,10 @@ def later_places(buckets: Buckets, bucket: int) -> Iterator[tuple[NDArray[np.int
     """(places, first place with the same key) of every pair of a bucket whose key came before.
 
     Memory: 16 bytes for each of up to twice as many slots as the bucket's keys; a bucket of more than 4 BUCKET
-    pairs is read several times, part of its keys each time.
+    different keys is read several times, part of its keys each time.
     """
     size = buckets.size(bucket)
-    rounds = -(-size // (4 * BUCKET))
+    rounds = -(-min(size, _different_keys(buckets, bucket, size)) // (4 * BUCKET))
     slots = 1 << (2 * min(size, 4 * BUCKET) - 1).bit_length() if size else 0
     for part in range(rounds):
         table_keys, table_places = np.zeros(slots, np.uint64), np.full(slots, -1, np.int64)
@@ -120,6 +122,22 @@ def later_places(buckets: Buckets, bucket: int) -> Iterator[tuple[NDArray[np.int
             used += int(_firsts(keys, places, table_keys, table_places, firsts))
             later = firsts >= 0
             yield places[later], firsts[later]
+
+
+def _different_keys(buckets: Buckets, bucket: int, size: int) -> int:
+    """About how many keys a bucket has (linear counting, Whang et al. 1990); a small one is not looked at.
+
+    Pairs alone say too little: one key may have nearly all of them (a text of one character repeated), and
+    reading those once for every 4 BUCKET of them takes quadratic time.
+    """
+    if size <= 4 * BUCKET:
+        return size
+    cells = 1 << min((size - 1).bit_length(), MOST_CELLS)
+    met = np.zeros(cells, np.bool_)
+    for keys, _ in buckets.pairs(bucket):
+        met[keys % np.uint64(cells)] = True
+    free = cells - int(met.sum())
+    return math.ceil(cells * math.log(cells / free)) if free else size
 
 
 def _larger(

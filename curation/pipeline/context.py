@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.pipeline.errors import StrictStop
+from curation.pipeline.folders import FolderWriter
 from curation.pipeline.schema import EDITS, REMOVED_BY, REMOVED_DETAIL, TEXT
 from curation.pipeline.shards import Output, ShardWriter, row_groups
 from curation.pipeline.task import Input, Task
@@ -42,14 +43,22 @@ class TaskContext:
         self.config: Any = task.config
         self.counts: Counter[str] = Counter()
         self.slices: dict[str, str] = {}
+        self.warnings: list[str] = []  # lines that the run's summary tells a person
         self.advance = advance  # call with the number of input bytes just done
-        self._writers: dict[str, ShardWriter] = {}
+        self._writers: dict[str, ShardWriter | FolderWriter] = {}
 
     def writer(self, name: str, schema: pa.Schema, *, align: bool = False) -> ShardWriter:
         """A new output file `<name>.parquet` of this task."""
         path = self.directory / f"{name}.parquet"
-        self._writers[name] = ShardWriter(path, schema, align=align, private=name not in self._public)
-        return self._writers[name]
+        writer = ShardWriter(path, schema, align=align, private=name not in self._public)
+        self._writers[name] = writer
+        return writer
+
+    def folder(self, name: str) -> Path:
+        """A new output folder `<name>/` of this task, to be filled before the task ends."""
+        writer = FolderWriter(self.directory / name)
+        self._writers[name] = writer
+        return writer.filling
 
     def quarantined(self, rows: int) -> None:
         """Count quarantined records; under `--strict` the first one stops the run."""
@@ -81,11 +90,11 @@ class TaskContext:
             yield number, name, source, shard_batches(self.path(Input(read), DOCUMENTS), found, columns)
 
     def close(self) -> dict[str, Output]:
-        """Finish every output file."""
+        """Finish every output."""
         return {name: writer.close() for name, writer in self._writers.items()}
 
     def discard(self) -> None:
-        """Drop every output file (the task failed)."""
+        """Drop every output (the task failed)."""
         for writer in self._writers.values():
             writer.discard()
 

@@ -16,9 +16,10 @@ import duckdb
 
 from curation.pipeline.context import TaskContext
 from curation.pipeline.errors import CurateError, TaskFailed, UsageError, explain_os_error
+from curation.pipeline.manifest import Manifest
 from curation.pipeline.plan import Plan, State, Work, step_of
 from curation.pipeline.schema import PRIVATE_VIEWS
-from curation.pipeline.shards import Manifest, sweep_stale
+from curation.pipeline.shards import sweep_stale
 
 
 def execute(state: State, name: str) -> Manifest:
@@ -63,6 +64,7 @@ def perform(work: Work, advance: Callable[[int], None] = lambda n: None) -> Mani
             counts=dict(sorted(context.counts.items())),
             slices=context.slices,
             versions=dict(task.versions),
+            warnings=context.warnings,
             wall_s=round(time.perf_counter() - wall, 4),
             cpu_s=round(cpu_seconds() - cpu, 4),
             max_rss_mb=round(peak_memory_mb(), 1),

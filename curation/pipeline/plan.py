@@ -20,7 +20,8 @@ from curation.pipeline import registry
 from curation.pipeline.config import RunConfig, sections
 from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import fingerprint
-from curation.pipeline.shards import Manifest, write_atomic
+from curation.pipeline.manifest import Manifest
+from curation.pipeline.shards import write_atomic
 from curation.pipeline.step import PlanBuilder, Step
 from curation.pipeline.task import Input, Json, Shard, Task
 

@@ -22,6 +22,7 @@ from curation.pipeline.config import RunConfig
 from curation.pipeline.confirm import CONFIRM, downstream, require
 from curation.pipeline.errors import StrictStop, TaskFailed, UsageError
 from curation.pipeline.executors import dispatch, require_installed
+from curation.pipeline.folders import files_of
 from curation.pipeline.hashing import hash64
 from curation.pipeline.plan import Plan, State, build, step_of
 from curation.pipeline.progress import Progress, open_progress
@@ -117,7 +118,7 @@ def forget_other_results(plan: Plan) -> None:
 
 
 def _holds_only_links(folder: Path) -> bool:
-    entries = list(folder.iterdir())
+    entries = [entry for entry in folder.rglob("*") if entry.is_symlink() or not entry.is_dir()]
     return bool(entries) and all(entry.is_symlink() for entry in entries)
 
 
@@ -130,12 +131,16 @@ def stop_at_quarantined(state: State, finished: set[str]) -> None:
 
 
 def link_outputs(state: State) -> None:
-    """Fill `<run>/<view>/` with links to the Parquet files of the steps that show that view."""
+    """Fill `<run>/<view>/` with links to the Parquet files, or a folder's files, of the steps that show that view."""
     views: dict[str, dict[str, Path]] = {}
     for task in state.plan.tasks:
         for view in step_of(task).views:
             target = state.output(task.name, view)
-            views.setdefault(view, {})[link_name(task.name)] = target
+            links = views.setdefault(view, {})
+            if target.is_dir():
+                links |= {file.relative_to(target).as_posix(): file for file in files_of(target)}
+            else:
+                links[link_name(task.name)] = target
     for view, links in views.items():
         folder, fresh = state.plan.directory / view, state.plan.directory / f".{view}.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -143,7 +148,9 @@ def link_outputs(state: State) -> None:
         if view in PRIVATE_VIEWS:
             fresh.chmod(0o700)
         for name, target in links.items():
-            (fresh / name).symlink_to(os.path.relpath(target, folder))
+            link = fresh / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(os.path.relpath(target, folder / name / ".."))
         if folder.exists():
             shutil.rmtree(folder)
         fresh.rename(folder)

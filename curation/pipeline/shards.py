@@ -1,8 +1,7 @@
-"""Shards and manifests: Parquet files written atomically, described by a manifest written last.
+"""Shards: Parquet files written atomically.
 
-A directory without `_manifest.json` is unfinished.  Content digests are computed
-from the Arrow values (not from file bytes, times or hosts), so two runs agree
-whatever wrote the file; null slots are hashed as nulls, never as stale memory.
+Content digests are computed from the Arrow values (not from file bytes, times or hosts), so two runs
+agree whatever wrote the file; null slots are hashed as nulls, never as stale memory.
 """
 
 from __future__ import annotations
@@ -12,12 +11,11 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,7 +24,6 @@ import xxhash
 ROW_GROUP_BYTES = 16 << 20  # of Arrow data; bounds a reader's memory
 ROW_GROUP_ROWS = 16_384  # rows without text are small: bound the row count too
 COMPRESSION_LEVEL = 3
-MANIFEST = "_manifest.json"
 # few values, many rows: worth a Parquet dictionary (trying one on texts costs memory and time)
 REPETITIVE = frozenset(
     ["source", "license", "extractor", "language", "removed_by", "removed_detail", "reason", "file", "rule", "shard"]
@@ -35,44 +32,12 @@ REPETITIVE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One Parquet file of a task."""
+    """One output of a task: a Parquet file with its rows, or a folder with the number of its files."""
 
     file: str
     rows: int
     bytes: int
     digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a finished task says of itself; written last, so its presence means *finished*."""
-
-    task: str
-    step: str
-    fingerprint: str
-    outputs: dict[str, Output]
-    counts: dict[str, int]
-    slices: dict[str, str] = field(default_factory=dict)  # digest of a global step's part per shard
-    versions: dict[str, str] = field(default_factory=dict)
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    max_rss_mb: float = 0.0
-
-    def write(self, directory: Path) -> None:
-        """Write atomically and durably."""
-        write_atomic(directory / MANIFEST, orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2))
-
-    @staticmethod
-    def read(directory: Path) -> Manifest | None:
-        """The manifest of a finished task; None where it is unfinished, damaged or an output is gone."""
-        try:
-            raw = orjson.loads((directory / MANIFEST).read_bytes())
-            raw["outputs"] = {name: Output(**one) for name, one in raw["outputs"].items()}
-            manifest = Manifest(**raw)
-            whole = all((directory / one.file).stat().st_size == one.bytes for one in manifest.outputs.values())
-        except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError, KeyError, TypeError):
-            return None
-        return manifest if whole else None
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -73,7 +73,7 @@ def summarise(state: State, ran: set[str], *, wall_s: float) -> dict[str, Any]:
         "wall_s": round(wall_s, 2),
         "versions": software_versions(),
         "renamed_ids": renamed,
-        "warnings": _warnings(totals, sources, fates, renamed),
+        "warnings": [*_warnings(totals, sources, fates, renamed), *_of_tasks(state)],
         "config": state.plan.config,
     }
 
@@ -129,6 +129,12 @@ def _steps(state: State, ran: set[str]) -> list[dict[str, Any]]:
             [task.name, sorted((name, one.digest) for name, one in manifest.outputs.items())]
         )
     return [row | {"digest": fingerprint(sorted(digests[name]))} for name, row in steps.items()]
+
+
+def _of_tasks(state: State) -> list[str]:
+    """What tasks warned of when they ran, in this run or before, each line once."""
+    manifests = (state.manifest(task.name) for task in state.plan.tasks)
+    return list(dict.fromkeys(line for one in manifests if one is not None for line in one.warnings))
 
 
 def _warnings(

@@ -39,6 +39,9 @@ class InputFile:
     version: str
 
 
+_Found = tuple[str, str, int, str]  # path, name, size, version
+
+
 def is_url(path: str) -> bool:
     """Whether fsspec, not the local file system, knows this path."""
     return "://" in path or "::" in path
@@ -63,37 +66,39 @@ def content_digest(file: InputFile) -> str:
     return state.hexdigest()
 
 
-def expand(source: str, paths: list[str], base: Path) -> list[InputFile]:
+def expand(source: str, paths: list[str], base: Path, *, key: str | None = None) -> list[InputFile]:
     """Every file that the patterns name, sorted by name, each once.
 
-    `base` is the directory that relative patterns start from.  A directory stands for all
-    files below it; names that begin with a dot are left out, as in a shell, unless the
-    pattern says otherwise.  Raises UsageError for a pattern without a match, for two files
-    of one name and for links that lead out of a pattern's root.
+    `key` is the config's key that messages name, `sources.<source>` if none is given.  `base` is
+    the directory that relative patterns start from.  A directory stands for all files below it;
+    names that begin with a dot are left out, as in a shell, unless the pattern says otherwise.
+    Raises UsageError for a pattern without a match, for two files of one name and for links that
+    lead out of a pattern's root.
     """
+    key = key or f"sources.{source}"
     by_path: dict[str, InputFile] = {}
     for pattern in paths:
-        found = list(_remote(source, pattern) if is_url(pattern) else _local(source, pattern, base))
+        found = list(_remote(key, pattern) if is_url(pattern) else _local(key, pattern, base))
         if not found:
-            raise UsageError(f"sources.{source}: {pattern!r} matches no file", _nearest(pattern, base))
-        for file in found:
-            by_path.setdefault(file.path, file)
+            raise UsageError(f"{key}: {pattern!r} matches no file", _nearest(pattern, base))
+        for one in found:
+            by_path.setdefault(one[0], InputFile(source, *one))
     by_name: dict[str, InputFile] = {}
     for file in sorted(by_path.values(), key=lambda f: (f.name, f.path)):
         other = by_name.setdefault(file.name, file)
         if other is not file:
             raise UsageError(
-                f"sources.{source}: two files would be called {file.name!r}: {other.path} and {file.path}",
-                "name their common parent directory in one pattern, or make them two sources",
+                f"{key}: two files would be called {file.name!r}: {other.path} and {file.path}",
+                "name their common parent directory in one pattern, or rename one of them",
             )
     return list(by_name.values())
 
 
-def _local(source: str, pattern: str, base: Path) -> Iterator[InputFile]:
+def _local(key: str, pattern: str, base: Path) -> Iterator[_Found]:
     whole = os.path.normpath(base.absolute() / pattern)
     if not _WILDCARD.search(whole) or os.path.lexists(whole):  # a name may itself hold a bracket
         if os.path.isfile(whole):
-            yield _local_file(source, whole, os.path.dirname(whole))
+            yield _local_file(whole, os.path.dirname(whole))
             return
         if not os.path.isdir(whole):
             return
@@ -101,10 +106,10 @@ def _local(source: str, pattern: str, base: Path) -> Iterator[InputFile]:
     else:
         root = _literal_parent(whole)
     matches = sorted(path for path in glob.glob(whole, recursive=True) if os.path.isfile(path))
-    yield from (_local_file(source, path, root) for path in _without_links_out(source, pattern, matches, root))
+    yield from (_local_file(path, root) for path in _without_links_out(key, pattern, matches, root))
 
 
-def _without_links_out(source: str, pattern: str, matches: list[str], root: str) -> list[str]:
+def _without_links_out(key: str, pattern: str, matches: list[str], root: str) -> list[str]:
     """Each real file once, under its own name where that matched too; refuses links that leave the root."""
     real_root = os.path.realpath(root)
     chosen: dict[str, str] = {}
@@ -112,7 +117,7 @@ def _without_links_out(source: str, pattern: str, matches: list[str], root: str)
         real = os.path.realpath(path)
         if os.path.commonpath([real, real_root]) != real_root:
             raise UsageError(
-                f"sources.{source}: {pattern!r} matches {path}, a link that leads outside {root}, to {real}",
+                f"{key}: {pattern!r} matches {path}, a link that leads outside {root}, to {real}",
                 "name that file or its directory itself in paths",
             )
         is_own_name = real == os.path.join(real_root, os.path.relpath(path, root))
@@ -121,20 +126,20 @@ def _without_links_out(source: str, pattern: str, matches: list[str], root: str)
     return sorted(chosen.values())
 
 
-def _local_file(source: str, path: str, root: str) -> InputFile:
+def _local_file(path: str, root: str) -> _Found:
     state = os.stat(path)
     name = _safe_name(os.path.relpath(path, root).replace(os.sep, "/"))
-    return InputFile(source, path, name, state.st_size, str(state.st_mtime_ns))
+    return path, name, state.st_size, str(state.st_mtime_ns)
 
 
-def _remote(source: str, pattern: str) -> Iterator[InputFile]:
+def _remote(key: str, pattern: str) -> Iterator[_Found]:
     system, path = fsspec.core.url_to_fs(pattern)
     if _WILDCARD.search(path) and not system.exists(path):
         root = _literal_parent(path, "/")
         try:
             found: dict[str, Any] = system.glob(path, detail=True)
         except ValueError as error:  # e.g. `**` as a part of a name
-            raise UsageError(f"sources.{source}: {pattern!r}: {error}") from None
+            raise UsageError(f"{key}: {pattern!r}: {error}") from None
     elif system.isdir(path):
         root = path.rstrip("/")
         found = system.find(root, detail=True)
@@ -149,8 +154,8 @@ def _remote(source: str, pattern: str) -> Iterator[InputFile]:
         if version is None:
             version = system.ukey(each)
         if info.get("size") is None:
-            raise UsageError(f"sources.{source}: the size of {each} is unknown to its server", "copy it first")
-        yield InputFile(source, system.unstrip_protocol(each), name, int(info["size"]), version)
+            raise UsageError(f"{key}: the size of {each} is unknown to its server", "copy it first")
+        yield system.unstrip_protocol(each), name, int(info["size"]), version
 
 
 def _literal_parent(pattern: str, separator: str = os.sep) -> str:

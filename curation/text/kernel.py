@@ -31,7 +31,7 @@ class _Compiling(event.Listener):  # type: ignore[misc]
         tell(False)
 
 
-event.register("numba:compile", _Compiling())
+event.register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
 
 
 def kernel_function(function: Callable[..., Any]) -> Any:

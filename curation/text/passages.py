@@ -254,11 +254,16 @@ def _build_join(sources: int) -> Any:
         firsts[k]: where the first window with the hash of that at begin + k begins in `text`, or -1.  The windows
         are compared; only a first one that ends before the other begins counts.  ranges[r] = (first byte, byte
         after) of what such windows cover.  Stops where `firsts` ends.
+
+        Neighbours mostly have their first ones at one distance, so each byte is compared once.  In a text that
+        repeats itself every `lag` bytes the distance changes every `lag` windows: there the window `lag` bytes
+        before was equal to the same first one, and comparing with that goes on where it stopped.
         """
         count, unequal = 0, 0 if sources >= 0 else -1
         tail, tail_stop = next_unit(text, begin, end, words, classes)
-        head, done = tail, tail  # up to `done` the text equals the text at `back` from it
-        back = np.int64(0)
+        head = tail
+        back, since, done = np.int64(0), tail, tail  # from `since` to `done` the text equals the text at `back` from it
+        lag, same = np.int64(0), tail  # … and up to `same` that `lag` bytes before it
         filled = 0
         while head < end:
             start, stop = next_unit(text, head, end, words, classes)
@@ -272,7 +277,17 @@ def _build_join(sources: int) -> Any:
                 return count, tail, unequal
             first = firsts[tail - begin]
             if first >= 0 and first + stop - tail <= tail:
-                i = done if first - tail == back and done > tail else tail
+                i, change = tail, back - (first - tail)
+                if change == 0:
+                    i = max(done, tail)
+                elif back < 0 < change and since <= tail - change and stop - change <= done:
+                    i = same if change == lag and same > tail else tail
+                    lag = change
+                    while i < stop and text[i] == text[i - lag]:
+                        i += 1
+                    same = i
+                if change != 0 or done < tail:
+                    since = tail
                 back = first - tail
                 while i < stop and text[i] == text[i + back]:
                     i += 1

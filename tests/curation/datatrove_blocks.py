@@ -45,6 +45,40 @@ class Forgetful(PipelineStep):  # type: ignore[misc]
                 yield Document(text=doc.text.upper(), id=doc.id, metadata={})
 
 
+class Unordered(PipelineStep):  # type: ignore[misc]
+    """Reads everything before it gives anything on, last first; the first comes `times` times."""
+
+    type, name = "OWN", "unordered"
+
+    def __init__(self, times: int = 1) -> None:
+        super().__init__()
+        self.times = times
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        first, *others = data
+        yield from reversed(others)
+        for _ in range(self.times):
+            yield first
+
+
+class Renamer(PipelineStep):  # type: ignore[misc]
+    """Gives documents other ids, in place or as new objects."""
+
+    type, name = "OWN", "renamer"
+
+    def __init__(self, new: bool = False) -> None:
+        super().__init__()
+        self.new = new
+
+    def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
+        for doc in data:
+            if self.new:
+                yield Document(text=doc.text, id=f"new {doc.id}")
+            else:
+                doc.id = f"new {doc.id}"
+                yield doc
+
+
 class Broken(PipelineStep):  # type: ignore[misc]
     """Gives what is no text."""
 

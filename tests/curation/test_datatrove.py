@@ -115,6 +115,21 @@ def test_a_block_that_gives_no_text_is_refused() -> None:
         asked(f"{OWN}.Broken", ["a"])
 
 
+def test_a_block_may_give_documents_in_any_order_each_once() -> None:
+    texts = [f"text {i}" for i in range(5)]
+    edited, rules, _ = asked(f"{OWN}.Unordered", texts)
+    assert edited.text.to_pylist() == texts and rules == [None] * 5
+    with pytest.raises(TaskFailed, match="'web/0' that it was not given, or gave one twice"):
+        asked(f"{OWN}.Unordered", texts, times=2)
+
+
+def test_a_block_does_not_change_ids() -> None:
+    with pytest.raises(TaskFailed, match="made 'new web/0' of the id of record 'web/0'"):
+        asked(f"{OWN}.Renamer", ["a", "b"])
+    with pytest.raises(TaskFailed, match="a document 'new web/0' that it was not given"):
+        asked(f"{OWN}.Renamer", ["a", "b"], new=True)
+
+
 def test_a_block_forgets_between_row_groups() -> None:
     """Its answers are a function of the row group, whoever works on it."""
     block, arguments = "datatrove.pipeline.formatters.PIIFormatter", {"email_replacement": ["<1>", "<2>"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from curation.catalog import open_run
 from curation.commands.trace import trace_document
 from curation.commands.whatif import compare
+from curation.decontaminate.hits import Hit, Kind, _with_answers
 from curation.decontaminate.index import VERSION_KEY
+from curation.decontaminate.items import LINE_BYTES
 from curation.pipeline.config import RunConfig, load
 from curation.pipeline.errors import ConfigError, CurateError, UsageError
 from curation.pipeline.execute import execute, perform
@@ -205,8 +208,101 @@ def test_bad_lines_and_ids_are_told(clean: Callable[..., Outcome]) -> None:
         (8, "repeated"), (9, "too short"), (10, "malformed"), (11, "malformed"),
     ]  # fmt: skip
     details = {row["line"]: row["detail"] for row in found.items}
-    assert "not a place in 'choices'" in details[3] and "line 1" in details[7]
+    assert "not a place in 'choices'" in details[3] and "items.jsonl.gz:1" in details[7]
     assert [row["item"] for row in found.items if row["line"] in (1, 7)] == ["rocks", "rocks (items.jsonl.gz:7)"]
+
+
+def test_bad_lines_are_a_warning_of_every_run_that_uses_the_items(tmp_path: Path) -> None:
+    config = load(write(tmp_path, {"doc": BEFORE}, [ROCKS, "{", *[{"id": "x", "text": "other"}] * 6]), [])
+    for finished in (False, True):
+        summary = run(config, quiet=True)
+        (warning,) = summary["warnings"]
+        assert "7 line(s) are no item" in warning and "items.jsonl.gz:2: no JSON: " in warning, finished
+        assert "items.jsonl.gz:3: neither 'query' nor an answer; its fields are: id, text" in warning
+        assert "2 more (view benchmark_items)" in warning and "items.jsonl.gz:7" not in warning
+
+
+def warned(tmp_path: Path, items: Items) -> list[str]:
+    state = State(build(load(write(tmp_path, {"doc": BEFORE}, items), [])))
+    return execute(state, "benchmark_index").warnings
+
+
+def test_items_that_could_never_be_found_are_a_warning(tmp_path: Path) -> None:
+    assert warned(tmp_path, [ROCKS]) == []
+    (warning,) = warned(tmp_path, [{"question": LIGHT["query"], "answer": LIGHT["answer"]}])  # gsm8k has such fields
+    assert "items.jsonl.gz: none of its 1 item(s) has a question in 'query'" in warning
+    config = load(tmp_path / "test.yaml", ["decontaminate.items=[items.jsonl.gz, empty.jsonl]"])
+    (tmp_path / "empty.jsonl").write_text("\n")
+    assert "decontaminate.items: empty.jsonl holds no item" in execute(State(build(config)), "benchmark_index").warnings
+    (warning,) = warned(tmp_path, [{"query": "Onion"}, {"query": "Two words"}])
+    assert "every item is too short to be found: 5 words and 20 bytes" in warning
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ({"query": " ", "answer": "\t", "choices": [" "], "gold": 0}, "neither 'query' nor an answer"),
+        ('{"query": "\\ud800"}', "no JSON"),
+        ({"query": {"text": "x"}}, "'query' is no text"),
+        ({"query": "x", "choices": [1, 2]}, "'choices' is no list of texts"),
+        ({"query": "x", "answer": 3}, "'answer' is no text"),
+        ({"query": "x", "choices": ["a"], "gold": True}, "not a place"),
+        ('"text"', "not a JSON object"),
+    ],
+)
+def test_what_is_no_item_is_told(tmp_path: Path, line: Any, reason: str) -> None:
+    (warning,) = warned(tmp_path, [ROCKS, line])
+    assert "items.jsonl.gz:2: " in warning and reason in warning
+
+
+def test_bytes_that_are_no_utf8_are_told(tmp_path: Path) -> None:
+    config = load(write(tmp_path, {"doc": BEFORE}), ["decontaminate.items=[latin.jsonl]"])
+    latin = json.dumps({"query": "Où est la bibliothèque de la petite ville ?"}, ensure_ascii=False).encode("latin-1")
+    (tmp_path / "latin.jsonl").write_bytes(latin + b"\n" + json.dumps(ROCKS).encode() + b"\n")
+    (warning,) = execute(State(build(config)), "benchmark_index").warnings
+    assert "latin.jsonl:1: no JSON: " in warning and "UTF-8" in warning
+    (tmp_path / "wide.jsonl").write_text(json.dumps(ROCKS), encoding="utf-16")
+    with pytest.raises(UsageError, match=r"no item in wide\.jsonl"):
+        execute(State(build(load(tmp_path / "test.yaml", ["decontaminate.items=[wide.jsonl]"]))), "benchmark_index")
+
+
+def test_a_line_over_the_limit_is_told(tmp_path: Path) -> None:
+    config = load(write(tmp_path, {"doc": BEFORE}), ["decontaminate.items=[long.jsonl]"])
+    (tmp_path / "long.jsonl").write_text(json.dumps(ROCKS) + "\n" + "x" * (LINE_BYTES + 1) + "\n" + json.dumps(LIGHT))
+    manifest = execute(State(build(config)), "benchmark_index")
+    assert manifest.counts["items"] == 2 and manifest.counts["malformed_lines"] == 1
+    assert "long.jsonl:2: 16,777,217 bytes, more than 16,777,216" in manifest.warnings[0]
+
+
+def test_two_files_of_one_name_are_refused_under_their_key(tmp_path: Path) -> None:
+    config = write(tmp_path, {"doc": BEFORE})
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "items.jsonl").write_text(json.dumps(ROCKS))
+    with pytest.raises(UsageError, match=r"^decontaminate\.items: two files would be called 'items\.jsonl'"):
+        build(load(config, ["decontaminate.items=[a/*.jsonl, b/*.jsonl]"]))
+
+
+def test_a_huge_item_is_found(clean: Callable[..., Outcome]) -> None:
+    passage = " ".join(f"{word}{i}" for i, word in enumerate(prose(3).split() * 400))
+    items: Items = [{"id": "huge", "query": passage, "choices": [passage[:300_000], "no"], "gold": 1}]
+    found = clean({"doc": f"{passage} {BEFORE}", "part": f"{BEFORE} {passage[5_000:6_000]}"}, items)
+    assert len(passage) > 100_000 and found.removed["doc"]["removed_by"] == "decontaminate.mostly_items"
+    row = found.row(id="web/part")
+    assert (row["kind"], row["action"]) == ("partial", "reported") and row["containment"] < 0.05
+    assert len(row["item_text"]) < 3_000
+
+
+def test_an_item_that_a_document_has_many_times_takes_linear_time() -> None:
+    """Every answer was held against every question: 40,000 of each took minutes."""
+    questions = [Hit(0, Kind.QUESTION, 1.0, 200 * i, 200 * i + 90) for i in range(40_000)]
+    answers = [Hit(0, Kind.ANSWER_ONLY, 1.0, hit.stop + 9, hit.stop + 50) for hit in questions[::2]]
+    start = time.process_time()
+    found = list(_with_answers(questions, answers[::-1]))
+    assert time.process_time() - start < 10
+    assert [(hit.kind, hit.stop - hit.start) for hit in found[:3]] == [
+        (Kind.ANSWER, 140), (Kind.QUESTION, 90), (Kind.ANSWER, 140),
+    ]  # fmt: skip
 
 
 def test_strict_stops_at_a_bad_line(tmp_path: Path) -> None:

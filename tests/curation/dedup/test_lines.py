@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,8 @@ import pytest
 from curation.dedup.line_hashes import TOO_SHORT, line_rows
 from curation.pipeline.config import load
 from curation.pipeline.errors import ConfigError
-from curation.text.line_units import find_units
+from curation.text.cuts_reference import cut_reference
+from curation.text.line_units import find_units, units_reference
 from tests.curation.dedup.cutting_runs import execute_plan, run_texts, write_config
 
 HEADER = "You are here: Home > Articles > Archive"
@@ -62,6 +64,47 @@ def test_short_lines_stay(tmp_path: Path) -> None:
     texts = [f"}}\nint main_{i}() {{\n  return 0;\n}}\n" for i in range(4)]
     assert run_texts(tmp_path, texts, lines={}).kept() == texts
     assert run_texts(tmp_path / "1", texts, lines={"min_chars": 1}).kept()[1] == "int main_1() {\n"
+
+
+def brute_force(texts: list[str], min_count: int, min_chars: int, *, paragraphs: bool) -> list[str | None]:
+    """The texts without their repeated units, None where nothing visible is left; every unit counted anew."""
+    units = [units_reference(text, paragraphs=paragraphs) for text in texts]
+    expected: list[str | None] = []
+    for number, text in enumerate(texts):
+        ranges = []
+        for place, (first, last, form) in enumerate(units[number]):
+            having = [i for i, some in enumerate(units) if form in (other for *_, other in some)]
+            is_first = having[0] == number and form not in (other for *_, other in units[number][:place])
+            if len(form) >= max(min_chars, 1) and len(having) >= min_count and not is_first:
+                ranges.append((first, last))
+        left, _, blank = cut_reference(text, ranges, at_words=False)
+        expected.append(None if blank and ranges else left)
+    return expected
+
+
+@pytest.mark.parametrize(("unit", "min_count", "min_chars"), [("line", 2, 1), ("line", 4, 6), ("paragraph", 2, 3)])
+def test_exactly_what_counting_every_line_anew_gives(tmp_path: Path, unit: str, min_count: int, min_chars: int) -> None:
+    chance = random.Random(min_count)
+    lines = [
+        "",
+        " ",
+        "x",
+        "中文",
+        "é",
+        "\u200b",
+        *(f"the line {i}" for i in range(40)),
+        *(f"{i} é中" for i in range(40)),
+    ]
+    breaks = ["\n", "\r\n", "\r", "\u2028", "\n\n", " \n\t"]
+    texts = [
+        "".join(chance.choice(lines) + chance.choice(breaks) for _ in range(chance.randrange(9)))
+        + chance.choice(["", chance.choice(lines)])
+        for _ in range(120)
+    ]
+    found = run_texts(tmp_path, texts, lines={"unit": unit, "min_count": min_count, "min_chars": min_chars})
+    expected = brute_force(texts, min_count, min_chars, paragraphs=unit == "paragraph")
+    assert found.kept() == expected
+    assert None in expected and any(text not in (None, given) for text, given in zip(expected, texts, strict=True))
 
 
 def test_paragraphs(tmp_path: Path) -> None:

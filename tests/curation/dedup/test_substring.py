@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,6 +203,37 @@ def test_buckets_are_even_for_least_hashes_and_every_round_gets_its_share(monkey
         some.close()
     assert 8 <= len(shares) <= 10
     assert all(keys < 1.1 * (1 << 14) and slots > 0.7 * keys for keys, slots in shares)
+
+
+def test_one_key_with_most_pairs_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of one character: reading its bucket once for every so many pairs took quadratic time."""
+    monkeypatch.setattr(buckets, "BUCKET", 64)
+    hashes = np.append(np.full(20_000, 7, np.uint64), np.arange(100, dtype=np.uint64))
+    reads = []
+    pairs = Buckets.pairs
+    monkeypatch.setattr(Buckets, "pairs", lambda self, bucket: (reads.append(bucket), pairs(self, bucket))[1])
+    with tempfile.TemporaryDirectory() as folder:
+        some = Buckets(Path(folder) / "pairs", 1)
+        some.append(by_hash(hashes, 1), hashes, np.arange(len(hashes)))
+        found = {}
+        for places, firsts in later_places(some, 0):
+            found |= dict(zip(places.tolist(), firsts.tolist(), strict=True))
+        some.close()
+    assert found == {**dict.fromkeys(range(1, 20_000), 0), 20_007: 0}
+    assert len(reads) == 2  # once to count the keys
+
+
+@pytest.mark.parametrize("unit", ["a", "ab", "the line\n", "中"])
+def test_a_text_that_repeats_itself_costs_the_same_for_any_length_of_windows(unit: str) -> None:
+    text = unit * (1_000_000 // len(unit.encode()))
+    took = []
+    for units in (20, 20, 60_000):  # the first compiles
+        start = time.process_time()
+        found, _ = search([text], sampled(units, words=False))
+        took.append(time.process_time() - start)
+        size = len(unit.encode())
+        assert found == {0: [(-(-units // size) * size, len(text.encode()))]}
+    assert took[2] < 5 * took[1] + 1  # comparing every window anew took a minute
 
 
 def test_every_occurrence_but_the_first_is_cut_at_words(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.pipeline.shards import Manifest, Output, ShardWriter, row_groups, sweep_stale, update_digest, write_atomic
+from curation.pipeline.manifest import Manifest
+from curation.pipeline.shards import Output, ShardWriter, row_groups, sweep_stale, update_digest, write_atomic
 
 SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int64())])
 
