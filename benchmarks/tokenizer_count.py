@@ -82,6 +82,12 @@ def wall(function: Any) -> float:
     return time.perf_counter() - start
 
 
+def hash_blocks(threads: int) -> None:
+    """Work that is known to run in threads side by side."""
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: hashlib.sha256(bytes(1 << 28)).digest(), range(2)))
+
+
 def digest(sample: pa.Table) -> str:
     """Of the unclipped words and counts, as the peer computes it."""
     counted = word_counts(count_words(batches(sample), O200K, clip=None))
@@ -190,10 +196,11 @@ def shards(table: pa.Table, folder: Path, rounds: int) -> dict[str, Any]:
             list(pool.map(lambda k: count_to_file(parts[k], paths[k], O200K), range(SHARDS)))
 
     walls: dict[int, list[float]] = {1: [], 2: []}
-    counting, merging = [], []
+    counting, merging, control = [], [], []
     for _ in range(rounds):
         counting.append(cpu(lambda: walls[1].append(wall(lambda: count(1)))))
         walls[2].append(wall(lambda: count(2)))
+        control.append(wall(lambda: hash_blocks(1)) / wall(lambda: hash_blocks(2)))
         merging.append(cpu(lambda: merge_counts(paths, folder / "merged")))
     rows = sum(pq.ParquetFile(path).metadata.num_rows for path in paths)
     texts = folder / "all.arrow"
@@ -210,7 +217,8 @@ def shards(table: pa.Table, folder: Path, rounds: int) -> dict[str, Any]:
             "one_table": extra_memory(texts, folder / "memory", 1 << 34),
             "tables_of_64_mb": extra_memory(texts, folder / "memory", 64 << 20),
         },
-        # meaningful on a quiet machine only: see the load
+        # meaningful where the control gets near 2 only (a machine that others use gives a process a fixed share)
+        "two_threads_control_sha256": [round(one, 2) for one in control],
         "two_threads_speedup_rounds": [round(a / b, 2) for a, b in zip(walls[1], walls[2], strict=True)],
         "load_average": round(os.getloadavg()[0], 1),
     }

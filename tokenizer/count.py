@@ -77,7 +77,7 @@ def count_to_file(
         for chunk in _feed(table, batches, empty):
             info = info.plus(chunk)
             if table.nbytes > memory:
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 parts.append(folder / f"{len(parts)}.parquet")
                 write_counts(with_info(table.to_arrow(), info), parts[-1])
                 table.clear()

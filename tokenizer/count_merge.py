@@ -45,6 +45,7 @@ def merge_counts(paths: Sequence[Path], target: Path, *, memory: int = MEMORY) -
                 "count both with the same pattern and clip",
             )
         total = total.plus(info)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with spill_database(target.parent) as database:
         database.execute(f"set memory_limit='{max(memory, LEAST_MEMORY)}B'")
         write_rows(target, total, _sums(database, paths))

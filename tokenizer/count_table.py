@@ -158,6 +158,7 @@ def write_counts(table: pa.Table, path: Path) -> None:
 
 def write_rows(path: Path, info: CountsInfo, rows: Iterable[pa.Table]) -> None:
     """Write sorted rows in row groups that depend on the rows alone, not on how they arrive."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     schema = with_info(COUNTS_SCHEMA.empty_table(), info).schema
     try:

@@ -58,13 +58,18 @@ def script_of(text: str) -> str:
 def longest_by_script(
     tokens: Sequence[bytes], seen: NDArray[np.int64] | None = None, listed: int = LISTED
 ) -> list[ScriptTokens]:
-    """Every script that has tokens, most tokens first, with its longest ones (ties by id)."""
+    """Every script that has tokens, most tokens first, with its longest ones (ties by id).
+
+    Parts of characters (not valid UTF-8, two bytes or more) are a group of their own, by bytes.
+    """
     members: dict[str, list[tuple[int, int, str]]] = {}
     for number, token in enumerate(tokens):
         try:
             text = token.decode()
             script = script_of(text)
         except UnicodeDecodeError:
+            if len(token) == 1:
+                continue  # one of the 128 bytes above ASCII that every vocabulary has
             text, script = token.decode("utf-8", "backslashreplace"), PARTS
         if token:
             members.setdefault(script, []).append((-len(text) if script != PARTS else -len(token), number, text))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from tokenizer.subjects import Subject, byte_text, merge_model
 
-# Letters of either case, a digit, punctuation, white space of each kind, a mark, an unspaced letter, a symbol.
-NEIGHBOURS = ("", "a", "A", " ", "1", *"().,;:!'\"/*-=<>{}#_", "\n", "\r\n", "\t", "\u0301", "的", "☀")
+# Letters of either case, a digit, punctuation, white space, a mark, an unspaced letter, a symbol, two of them.
+NEIGHBOURS = ("", "a", "A", " ", "1", *"().,;:!'\"/*-=<>{}#_", "\n", "\r\n", "\t", "\u0301", "的", "☀", "!!")
 # What may follow an apostrophe in the patterns' contractions ("you'" is a part of "you'LL"), in either case.
 CONTRACTIONS = tuple(ending for one in ("s", "t", "d", "m", "re", "ve", "ll") for ending in (one, one.upper()))
 _TEXTS = 50_000
@@ -52,10 +52,10 @@ def reachability(subject: Subject, occurs: NDArray[np.int64] | None = None) -> R
     texts = {
         i: text for i in np.flatnonzero(~alive).tolist() if subject.tokens[i] and (text := _text(subject.tokens[i]))
     }
-    waiting = list(texts)
+    waiting = _not_found(subject, texts, ("",), "")
     for before in NEIGHBOURS:
-        for after in (*NEIGHBOURS, *CONTRACTIONS):
-            waiting = _not_found(subject, waiting, [before + texts[i] + after for i in waiting])
+        if waiting:
+            waiting = _not_found(subject, {i: texts[i] for i in waiting}, (*NEIGHBOURS, *CONTRACTIONS), before)
     unchecked = 0
     if subject.vocabulary is None:
         unchecked = sum(1 for i in np.flatnonzero(~alive).tolist() if len(subject.tokens[i]) > 1 and i not in texts)
@@ -75,13 +75,17 @@ def _not_by_merges(subject: Subject, ids: Iterable[int]) -> list[int]:
     return dead
 
 
-def _not_found(subject: Subject, ids: list[int], texts: list[str]) -> list[int]:
+def _not_found(subject: Subject, texts: dict[int, str], after: Sequence[str], before: str) -> list[int]:
+    """The ids that occur in none of `before` + their text + each of `after`."""
     left = []
-    for start in range(0, len(ids), _TEXTS):
-        part = ids[start : start + _TEXTS]
-        found, offsets = subject.encoder.encode(pa.array(texts[start : start + _TEXTS], pa.large_string()))
-        for row, number in enumerate(part):
-            if number not in found[offsets[row] : offsets[row + 1]]:
+    items = list(texts.items())
+    step = max(1, _TEXTS // len(after))
+    for start in range(0, len(items), step):
+        part = items[start : start + step]
+        column = pa.array([before + text + end for _, text in part for end in after], pa.large_string())
+        found, offsets = subject.encoder.encode(column)
+        for row, (number, _) in enumerate(part):
+            if number not in found[offsets[row * len(after)] : offsets[(row + 1) * len(after)]]:
                 left.append(number)
     return left
 

@@ -18,6 +18,7 @@ from tokenizer.reachability import partial_characters, reachability
 from tokenizer.subjects import Subject, byte_text, merge_model, subject_of_vocabulary
 from tokenizer.vocabulary import Vocabulary
 from tokenizer.words import word_counts_of
+from tokenizer.yardsticks import installed
 
 
 def id_of(made: Vocabulary, token: bytes) -> int:
@@ -108,6 +109,19 @@ def test_foreign_tokens_are_tried_by_their_text_and_the_rest_is_said_to_be_unche
     assert reachability(three).unchecked == len(partial_characters(three.tokens)) > 0
 
 
+def test_only_twelve_tokens_of_o200k_fail_alone_and_none_between_neighbours() -> None:
+    pytest.importorskip("rs_bpe")
+    subject = installed(["o200k"])[0]
+    texts = [(i, token.decode()) for i, token in enumerate(subject.tokens) if is_text(token)]
+    ids, offsets = subject.encoder.encode(pa.array([text for _, text in texts], pa.large_string()))
+    alone = sum(ids[offsets[row] : offsets[row + 1]].tolist() != [i] for row, (i, _) in enumerate(texts))
+    assert alone == 12 and reachability(subject).by_pattern == []
+
+
+def is_text(token: bytes) -> bool:
+    return token.decode("utf-8", "ignore").encode() == token
+
+
 def test_partial_characters_are_tokens_that_begin_or_end_inside_a_character() -> None:
     made = vocabulary("日本", "é")
     found = [made.tokens()[i] for i in partial_characters(made.tokens())]
@@ -174,8 +188,8 @@ def test_the_script_is_that_of_the_first_letter(text: str, script: str) -> None:
 
 
 def test_the_longest_tokens_of_each_script_come_with_their_counts() -> None:
-    tokens = [b"a", b"", "日本語".encode(), "日".encode(), b"abc", b"abd", b"\xe6\x97"]
-    found = {one.script: one for one in longest_by_script(tokens, np.arange(7), listed=2)}
+    tokens = [b"a", b"", "日本語".encode(), "日".encode(), b"abc", b"abd", b"\xe6\x97", b"\xe6"]
+    found = {one.script: one for one in longest_by_script(tokens, np.arange(8), listed=2)}
     assert [(one.text, one.characters, one.seen) for one in found["Latin"].longest] == [("abc", 3, 4), ("abd", 3, 5)]
     assert found["Han"].tokens == 2 and found["parts of characters"].longest[0].text == "\\xe6\\x97"
     assert sum(one.tokens for one in found.values()) == 6

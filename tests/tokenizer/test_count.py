@@ -242,12 +242,13 @@ def test_a_merge_needs_a_table(tmp_path: Path) -> None:
 
 
 def test_an_empty_corpus_is_an_empty_table(tmp_path: Path) -> None:
-    info = count_to_file([], tmp_path / "empty", O200K)
+    info = count_to_file([], tmp_path / "new" / "empty", O200K)
     assert (info.bytes, info.documents) == (0, 0)
-    assert read_counts(tmp_path / "empty").num_rows == 0
-    assert len(word_counts(tmp_path / "empty")) == 0
-    merge_counts([tmp_path / "empty", tmp_path / "empty"], tmp_path / "sum")
-    assert read_counts(tmp_path / "sum").num_rows == 0
+    empty = tmp_path / "new" / "empty"
+    assert read_counts(empty).num_rows == 0
+    assert len(word_counts(empty)) == 0
+    merge_counts([empty, empty], tmp_path / "newer" / "sum")
+    assert read_counts(tmp_path / "newer" / "sum").num_rows == 0
 
 
 def test_the_table_keeps_nothing_of_unsorted_input() -> None:

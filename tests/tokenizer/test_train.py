@@ -323,3 +323,14 @@ def test_merges_do_not_depend_on_how_the_words_lie_in_memory(order: list[int]) -
     base = train(word_counts_of(words), 300).merges
     padded = word_counts_of({b"\x00": 1, **{list(words)[i]: words[list(words)[i]] for i in order}})
     assert np.array_equal(train(WordCounts(padded.words.slice(1), padded.counts[1:]), 300).merges, base)
+
+
+def test_hugging_faces_trainer_is_not_given_what_it_cannot_read() -> None:
+    with pytest.raises(UsageError, match="not UTF-8"):
+        hf_train(word_counts_of({b"ok": 1, b"\xff\xfe": 1}), 300)
+    assert train(word_counts_of({b"\xff\xfe": 2}), 300).merges.tolist() == [[BYTE_IDS[0xFF], BYTE_IDS[0xFE]]]
+
+
+def test_words_that_hold_the_separator_are_kept_whole_for_hugging_face() -> None:
+    words = word_counts_of({"\ue000\ue000".encode(): 3, "a\ue001".encode(): 2})
+    assert hf_train(words, 300).tolist() == train(words, 300).merges.tolist()
