@@ -24,6 +24,7 @@ LATER_COLUMNS = [
     pa.field("content_hash", pa.binary(16)),
     pa.field("duplicate_count", pa.int64()),
     pa.field("cluster", pa.uint64()),
+    pa.field("token_count", pa.int64()),
     pa.field("byte_count", pa.int64()),
 ]
 _VERDICT = (REMOVED_BY, REMOVED_DETAIL)

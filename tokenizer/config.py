@@ -29,6 +29,13 @@ class TrainConfig(Frozen):
     holdout: float = Field(0.02, ge=0, lt=0.5, description="share of documents held out for the evaluation")
     dev: float = Field(0.02, ge=0, lt=0.5, description="share of documents that the language weights are chosen on")
 
+    @field_validator("special_tokens")
+    @classmethod
+    def _distinct(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names) or "" in names:
+            raise ValueError("special tokens must be distinct and not empty")
+        return names
+
     @field_validator("pattern")
     @classmethod
     def _known(cls, text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import orjson
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from curation.pipeline.errors import UsageError
@@ -65,8 +66,6 @@ def largest_pair_count(words: WordCounts) -> int:
 
 def merges_of(tokenizer: Tokenizer) -> np.ndarray:
     """A Hugging Face byte-level BPE's merges as int32[m, 2] ids of `Vocabulary`, whatever its own ids are."""
-    import orjson
-
     ids = {BYTE_CHARACTERS[byte]: int(BYTE_IDS[byte]) for byte in range(BASE)}
     merges = [tuple(pair) for pair in orjson.loads(tokenizer.to_str())["model"]["merges"]]
     rows = np.empty((len(merges), 2), np.int32)

@@ -13,7 +13,7 @@ import numpy as np
 
 from curation.text.kernel import cached_kernel, source_digest
 
-from . import merge_heap, pair_table
+from . import merge_heap, pair_table, symbols, vocabulary
 from .merge_heap import PAIR, TOP, push, replace_top
 from .pair_table import COUNT, KEY, LENGTH, START, find_pair, pair_key, take_from
 from .symbols import END, HOLE
@@ -65,7 +65,7 @@ def _build_merge(sources: int) -> Any:
         forced: int32[f, 2], pairs that are merged first whatever their counts.  work: places to visit before
         returning for a progress report.  least: smallest count to merge.  longest: bytes of a token.
         """
-        symbols, word_of, weight, positions = corpus.symbols, corpus.word_of, corpus.weight, corpus.positions
+        token, word_of, weight, positions = corpus.symbols, corpus.word_of, corpus.weight, corpus.positions
         left, right, left_at, right_at = scratch.left, scratch.right, scratch.left_at, scratch.right_at
         length = merged.length
         while cursor[MERGES] < until:
@@ -107,15 +107,15 @@ def _build_merge(sources: int) -> Any:
             for z in range(first, first + places):
                 i = np.int64(positions[z])
                 j = i + length[a]
-                if symbols[i] != a or symbols[j] != b:
+                if token[i] != a or token[j] != b:
                     continue  # the place was joined to something else since it was listed
                 last = j + length[b] - 1
                 w = weight[word_of[i]]
                 joined += w
-                L = symbols[i - 1] if i > 0 else END
-                R = symbols[last + 1]
-                symbols[j - 1] = symbols[j] = HOLE
-                symbols[i] = symbols[last] = X
+                L = token[i - 1] if i > 0 else END
+                R = token[last + 1]
+                token[j - 1] = token[j] = HOLE
+                token[i] = token[last] = X
                 if L >= 0:
                     if left[L, STEP] != step:
                         left[L, STEP], left[L, GAINED], left[L, NUMBER], left[L, LOST] = step, 0, 0, 0
@@ -174,12 +174,12 @@ def _build_merge(sources: int) -> Any:
                 table[row, COUNT] = 0
             for q in range(n_left_at):
                 i = np.int64(left_at[q])
-                L = symbols[i]
+                L = token[i]
                 positions[left[L, NUMBER]] = i
                 left[L, NUMBER] += 1
             for q in range(n_right_at):
                 i = np.int64(right_at[q])
-                R = symbols[i + length[X]]
+                R = token[i + length[X]]
                 if R != X:  # X: joined later in this step, as the left side of (X, X) or (…, X)
                     positions[right[R, NUMBER]] = i
                     right[R, NUMBER] += 1
@@ -189,7 +189,7 @@ def _build_merge(sources: int) -> Any:
     return cached_kernel(merge)
 
 
-merge: Any = _build_merge(source_digest(merge_heap, pair_table))
+merge: Any = _build_merge(source_digest(merge_heap, pair_table, symbols, vocabulary))
 
 
 def _count_remaining(symbols, begin, length, tokens):  # type: ignore[no-untyped-def]

@@ -152,7 +152,8 @@ def plan(config: Any, builder: PlanBuilder) -> None:
     if config.train and config.evaluate and config.train.holdout:
         values = {"seed": builder.seed, "holdout": config.train.holdout, "name": "this run's"}
         builder.add_reader(EVALUATE, EVALUATE.name, values, also=[task])
-    builder.add_layer(TOKENS, lambda shard: {}, beside=[task])
+    verdicts = {shard.name: [part.task for part in shard.parts] for shard in builder.shards}
+    builder.add_layer(TOKENS, lambda shard: {}, also=verdicts, beside=[task])
 
 
 def _train(config: Any, builder: PlanBuilder) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from curation.pipeline.hashing import fingerprint
 from curation.pipeline.shards import write_atomic
 from tokenizer.canary import CANARY_VERSION, fails_in_child, first_difference, fuzz_texts, own_tokens, run_digests
-from tokenizer.engines import HUGGING_FACE, WORDS, Engine, build
+from tokenizer.engines import HUGGING_FACE, WORDS, Engine, EngineUnavailable, build
 from tokenizer.patterns import UNICODE_TABLE_VERSION
 from tokenizer.risk import CONTEXTS, PROBED, RiskyRows, probe_source, risk_points
 from tokenizer.routing import Routed
@@ -42,7 +42,19 @@ class Verdict:
 
 
 def judge(engine: Engine, reference: Engine, tokenizer: OpenTokenizer, path: Path) -> tuple[Verdict, RiskyRows]:
-    """Compare an engine with Hugging Face; the second value finds the rows that it must not be given."""
+    """Compare an engine with Hugging Face; the second value finds the rows that it must not be given.
+
+    Raises EngineUnavailable where the engine fails on ordinary texts.
+    """
+    try:
+        return _judge(engine, reference, tokenizer, path)
+    except (EngineUnavailable, KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # a panic of a Rust library is no Exception
+        raise EngineUnavailable(f"failed on the canary: {type(error).__name__}: {error}") from None
+
+
+def _judge(engine: Engine, reference: Engine, tokenizer: OpenTokenizer, path: Path) -> tuple[Verdict, RiskyRows]:
     points = known_risk_points(engine, reference, tokenizer)
     risky = RiskyRows(points)
     key = {

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 
 from curation.pipeline.errors import UsageError
 from tests.tokenizer.vocabularies import LINES, saved, small_vocabulary
-from tokenizer import encode as encode_module
 from tokenizer import canary, engines, verdicts
+from tokenizer import encode as encode_module
 from tokenizer.encode import Encoder, encode_reference, open_encoder
 from tokenizer.engines import HUGGING_FACE, WORDS, Encode, EngineUnavailable, Ids
 from tokenizer.source import Source
@@ -169,6 +169,15 @@ def test_an_engine_with_other_ids_is_refused_and_the_next_one_taken(
     def missing(source: Source, parallel: bool) -> Encode:
         raise EngineUnavailable("not installed")
 
+    class PanicException(BaseException):
+        """As Rust libraries raise it."""
+
+    def panicking(encode: Encode) -> Encode:
+        def panic(texts: pa.LargeStringArray) -> Ids:
+            raise PanicException("unwrap of None")
+
+        return panic
+
     fake("gigatoken", "wrong", monkeypatch, wrong)
     monkeypatch.setitem(engines.BUILDERS, "fastokens", missing)
     encoder = open_encoder(exported)
@@ -179,6 +188,8 @@ def test_an_engine_with_other_ids_is_refused_and_the_next_one_taken(
     assert taken.accepted and encoder.report[-1].reason.startswith("not tried")
     with pytest.raises(UsageError, match="engine 'gigatoken' cannot serve"):
         open_encoder(exported, "gigatoken")
+    fake("fastokens", "panics", monkeypatch, panicking)
+    assert open_encoder(exported).report[1].reason == "failed on the canary: PanicException: unwrap of None"
 
 
 def test_rows_that_an_engine_must_not_see_never_reach_it(
@@ -194,6 +205,7 @@ def test_rows_that_an_engine_must_not_see_never_reach_it(
         return encode_as_if
 
     fake("gigatoken", "older", monkeypatch, older)
+    monkeypatch.setattr(verdicts, "run_digests", lambda _: {})
     monkeypatch.setattr(verdicts, "fails_in_child", lambda *_: None)
     encoder = open_encoder(exported, "gigatoken")
     assert encoder.report[0].risk_points == 1

@@ -133,7 +133,7 @@ def test_no_text_gives_a_special_id(name: str, routed: Callable[[str], Routed], 
     assert ids.max() < small_vocabulary().vocab_size
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [name for name in OTHERS if name != WORDS])  # test_encode opens that one in earnest
 def test_a_million_of_anything_harms_no_engine(name: str, exported: Path, digests: dict[str, str]) -> None:
     assert canary.fails_in_child(needed(name), exported, digests) is None
 
@@ -170,13 +170,9 @@ def test_a_difference_is_found_and_shown(reference: Engine) -> None:
         ids, ends = reference.encode(texts)
         return np.where(ids == ids[-1], np.uint32(0), ids), ends
 
-    def failing(texts: pa.LargeStringArray) -> Ids:
-        raise RuntimeError("cannot")
-
     assert canary.first_difference(wrong, reference.encode, ["a", "é\n"]) == (
         "other ids than Hugging Face's for '\\xe9\\n'"
     )
-    assert "RuntimeError: cannot" in str(canary.first_difference(failing, reference.encode, ["a"]))
 
 
 def changed_at(point: int, reference: Encode) -> Encode:
