@@ -19,7 +19,6 @@ from tokenizer.config import TrainConfig
 from tokenizer.splits import DEV, TRAIN
 from tokenizer.vocabulary import DEFAULT_SPECIALS
 
-NOTE_EVERY_S = 5.0
 SHOWN = 8
 
 
@@ -59,6 +58,7 @@ def train_from_counts(
     """Train, export to `out`, and say what came out."""
     from tokenizer.build import build
     from tokenizer.export import export, load_vocabulary
+    from tokenizer.merge_bar import MergeBar
 
     values = {
         "vocab_size": vocab_size, "languages": yaml.safe_load(languages), "most_loss": most_loss,
@@ -77,17 +77,7 @@ def train_from_counts(
     start = load_vocabulary(extend) if extend else None
     checkpoint = out.with_name(out.name + ".checkpoint")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    with open_progress(vocab_size, 0, quiet=quiet) as bar:
-        last = time.monotonic()
-
-        def on_progress(progress: Any) -> None:
-            nonlocal last
-            if time.monotonic() - last >= NOTE_EVERY_S:
-                last = time.monotonic()
-                bar.note(
-                    f"{progress.merges:,} of {progress.target:,} merges, {progress.per_second:,.0f} a second, "
-                    f"about {progress.eta_s:,.0f} s left"
-                )
+    with MergeBar(quiet=quiet) as bar:
 
         def on_round(number: int, one: Any) -> None:
             bar.note(f"language weights, round {number}: worst regret {one.worst:.3f}, mix {one.mix_loss:+.2%} tokens")
@@ -99,7 +89,7 @@ def train_from_counts(
         )
         built = build(
             train_table, dev_table if dev_table.is_file() else None, config, provenance=provenance, start=start,
-            checkpoint=checkpoint, on_progress=on_progress, on_round=on_round,
+            checkpoint=checkpoint, on_progress=bar.update, on_round=on_round,
         )  # fmt: skip
     export(built.vocabulary, out)
     checkpoint.unlink(missing_ok=True)

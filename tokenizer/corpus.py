@@ -84,10 +84,14 @@ def encode_shard(source: Path, directory: Path, encoder: Encoder, *, allow_speci
         return finished
     directory.mkdir(parents=True, exist_ok=True)
     sweep_stale(directory)
-    missing = {"id", "text"} - set(pq.read_schema(source).names)
+    try:
+        columns = pq.read_schema(source).names
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"{source}: no whole Parquet file ({error})", "give shards of documents") from None
+    missing = {"id", "text"} - set(columns)
     if missing:
         raise UsageError(f"{source}: no column {sorted(missing)[0]!r}", "give shards of documents with id and text")
-    names = [name for name in ("id", "doc_key", "text") if name in pq.read_schema(source).names]
+    names = [name for name in ("id", "doc_key", "text") if name in columns]
     counts = dict.fromkeys(("documents", "bytes", "tokens", "special_text", "by_reference"), 0)
     wall, cpu = time.perf_counter(), time.process_time()
     writer = ShardWriter(directory / TOKENS, tokens_schema(encoder.hash))
