@@ -33,8 +33,8 @@ import pyarrow.parquet as pq
 import zstandard
 from results import write_result
 
-from tokenizer.count import count_to_file, count_words, merge_counts, word_counts
-from tokenizer.patterns import PATTERNS
+from tokenizer.counting.count import count_to_file, count_words, merge_counts, word_counts
+from tokenizer.splitting.patterns import PATTERNS
 
 O200K = PATTERNS["o200k"]
 BATCH = 512  # documents
@@ -123,8 +123,8 @@ MEMORY_CODE = """
 import json, re, sys
 from pathlib import Path
 import pyarrow as pa, pyarrow.ipc
-from tokenizer.count import count_to_file
-from tokenizer.patterns import PATTERNS
+from tokenizer.counting.count import count_to_file
+from tokenizer.splitting.patterns import PATTERNS
 batches = pa.ipc.open_file(sys.argv[1]).read_all().to_batches()
 target = Path(sys.argv[2])
 count_to_file([batches[0].slice(0, 2)], target, PATTERNS["o200k"])  # loads the kernels

@@ -23,7 +23,7 @@ import pyarrow.ipc
 import tokenizers
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-from tokenizer.patterns import PATTERNS
+from tokenizer.splitting.patterns import PATTERNS
 
 SPLIT = pre_tokenizers.Split(Regex(PATTERNS["o200k"].stages[0]), "isolated")
 

@@ -35,13 +35,13 @@ from results import write_result
 from tokenizers import Tokenizer
 
 from curation.pipeline.hashing import hash64
-from tokenizer.corpus import encode_shard
-from tokenizer.count import count_words
-from tokenizer.count_weights import word_counts
-from tokenizer.encode import SPEED_ORDER, open_encoder
-from tokenizer.export import export
-from tokenizer.patterns import pattern_of
-from tokenizer.train import train
+from tokenizer.counting.count import count_words
+from tokenizer.counting.weights import word_counts
+from tokenizer.encoding.corpus import encode_shard
+from tokenizer.encoding.encode import SPEED_ORDER, open_encoder
+from tokenizer.formats.export import export
+from tokenizer.splitting.patterns import pattern_of
+from tokenizer.training.train import train
 from tokenizer.vocabulary import Vocabulary
 
 ENGLISH = ("academic", "books", "encyclopedia", "speeches", "tech_docs", "textbooks")

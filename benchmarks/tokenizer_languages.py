@@ -26,11 +26,11 @@ import zstandard
 from results import write_result
 
 from curation.pipeline.hashing import Purpose, derive_seed, hash64
-from tokenizer.count import count_words
-from tokenizer.language_search import Round, SearchOptions, search_weights
-from tokenizer.languages import LanguageTable, language_table, shares_of, temperature, weights_for
-from tokenizer.patterns import pattern_of
-from tokenizer.train import train
+from tokenizer.counting.count import count_words
+from tokenizer.splitting.patterns import pattern_of
+from tokenizer.training.language_search import Round, SearchOptions, search_weights
+from tokenizer.training.languages import LanguageTable, language_table, shares_of, temperature, weights_for
+from tokenizer.training.train import train
 
 LEAST_BYTES = 20_000  # of test text, for a figure of its own
 SEED, DEV_SHARE, TEST_SHARE = 5, 0.08, 0.08

@@ -16,11 +16,11 @@ from typing import Any
 
 from results import write_result
 
-from tokenizer.build import build
 from tokenizer.config import TrainConfig
-from tokenizer.count_files import CountOptions, count_files
-from tokenizer.evaluate_files import evaluate_directory
-from tokenizer.export import export
+from tokenizer.counting.files import CountOptions, count_files
+from tokenizer.evaluation.files import evaluate_directory
+from tokenizer.formats.export import export
+from tokenizer.training.build import build
 
 SHARE = 0.06
 FEWEST = 10  # documents of a language that is counted in the mean

@@ -16,7 +16,7 @@ from curation.commands.output import print_json, print_line, print_table
 from curation.pipeline.errors import UsageError
 from curation.pipeline.progress import open_progress
 from tokenizer.config import TrainConfig
-from tokenizer.splits import DEV, TRAIN
+from tokenizer.counting.splits import DEV, TRAIN
 from tokenizer.vocabulary import DEFAULT_SPECIALS
 
 SHOWN = 8
@@ -27,7 +27,7 @@ def count_documents(
     **options: Any,
 ) -> None:  # fmt: skip
     """Count into the folder `out` and say how much."""
-    from tokenizer.count_files import CountOptions, count_files
+    from tokenizer.counting.files import CountOptions, count_files
 
     chosen = CountOptions(**options, page=tuple(page or ("page",)))
     if not 0 <= chosen.holdout + chosen.dev < 1:
@@ -56,9 +56,9 @@ def train_from_counts(
     min_frequency: int, max_token_length: int | None, extend: Path | None, check: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train, export to `out`, and say what came out."""
-    from tokenizer.build import build
-    from tokenizer.export import export, load_vocabulary
-    from tokenizer.merge_bar import MergeBar
+    from tokenizer.formats.export import export, load_vocabulary
+    from tokenizer.training.build import build
+    from tokenizer.training.merge_bar import MergeBar
 
     values = {
         "vocab_size": vocab_size, "languages": yaml.safe_load(languages), "most_loss": most_loss,
@@ -115,8 +115,8 @@ def _why(account: dict[str, Any]) -> str:
 
 
 def _same_as_hugging_face(table: Path, built: Any, config: TrainConfig) -> bool:
-    from tokenizer.count import word_counts
-    from tokenizer.hf_train import hf_train
+    from tokenizer.counting.count import word_counts
+    from tokenizer.training.hf_train import hf_train
 
     words = word_counts(table, built.weighing.weights)
     theirs = hf_train(
@@ -131,7 +131,7 @@ def evaluate_tokenizer(
     parallel_languages: Sequence[str], page: Sequence[str] | None, holdout: float | None, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Evaluate, write the page, print the table of languages."""
-    from tokenizer.evaluate_files import evaluate_directory
+    from tokenizer.evaluation.files import evaluate_directory
 
     if out is None and not tokenizer.is_dir():
         raise UsageError("a tokenizer.json of others has no folder of ours", "say where the page goes with --out")
@@ -159,7 +159,7 @@ def export_tokenizer(
     tokenizer: Path, out: Path, *, vocab_size: int | None, model_max_length: int | None, as_json: bool
 ) -> None:
     """Write a vocabulary anew, cut to a smaller size if asked."""
-    from tokenizer.export import NO_LIMIT, export, load_vocabulary
+    from tokenizer.formats.export import NO_LIMIT, export, load_vocabulary
 
     vocabulary = load_vocabulary(tokenizer)
     if vocab_size is not None:
@@ -179,8 +179,8 @@ def encode_shards(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Encode Parquet files, each to a folder of ids under `out`."""
-    from tokenizer.corpus import encode_shard
-    from tokenizer.encode import open_encoder
+    from tokenizer.encoding.corpus import encode_shard
+    from tokenizer.encoding.encode import open_encoder
 
     missing = [path for path in shards if not path.is_file()]
     if missing or not shards:
@@ -223,8 +223,8 @@ def audit_tokenizer(tokenizer: Path, *, counts: Path | None, as_json: bool) -> N
     """Print what can be said of a vocabulary without documents."""
     from dataclasses import asdict
 
-    from tokenizer.audit import audit_subject
-    from tokenizer.evaluate_files import open_subject
+    from tokenizer.evaluation.audit import audit_subject
+    from tokenizer.evaluation.files import open_subject
 
     found = audit_subject(open_subject(tokenizer), _word_counts(counts))
     if as_json:
@@ -246,7 +246,7 @@ def audit_tokenizer(tokenizer: Path, *, counts: Path | None, as_json: bool) -> N
 def _word_counts(counts: Path | None) -> Any:
     if counts is None:
         return None
-    from tokenizer.count import word_counts
+    from tokenizer.counting.count import word_counts
 
     table = counts / f"{TRAIN}.parquet" if counts.is_dir() else counts
     if not table.is_file():

@@ -40,7 +40,7 @@ class TrainConfig(Frozen):
     @classmethod
     def _known(cls, text: str) -> str:
         from curation.pipeline.errors import UsageError
-        from tokenizer.patterns import pattern_of
+        from tokenizer.splitting.patterns import pattern_of
 
         try:
             pattern_of(text)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from curation.catalog import Catalog
 from curation.report.render import environment
 from curation.report.section import Section
-from tokenizer.manifest import MANIFEST
+from tokenizer.formats.manifest import MANIFEST
 from tokenizer.step import EVALUATION, TOKEN_COUNT, TOKENIZER
 
 MOST_GROUPS = 40

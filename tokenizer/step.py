@@ -43,9 +43,9 @@ def kept_documents(batches: Iterator[pa.RecordBatch], source: str) -> Iterator[p
 
 def count_shard(context: TaskContext) -> None:
     """`counts/train.parquet` and `counts/dev.parquet` of a shard's kept documents."""
-    from tokenizer.count import count_to_file
-    from tokenizer.patterns import pattern_of
-    from tokenizer.splits import DEV, TRAIN, only
+    from tokenizer.counting.count import count_to_file
+    from tokenizer.counting.splits import DEV, TRAIN, only
+    from tokenizer.splitting.patterns import pattern_of
 
     config = context.config
     folder, pattern = context.folder(COUNTS), pattern_of(config["pattern"])
@@ -61,11 +61,11 @@ def count_shard(context: TaskContext) -> None:
 
 def train_tokenizer(context: TaskContext) -> None:
     """Add the shards' counts, train, export to `tokenizer/`.  A killed training goes on from its checkpoint."""
-    from tokenizer.build import build
     from tokenizer.config import TrainConfig
-    from tokenizer.count import merge_counts
-    from tokenizer.export import export
-    from tokenizer.splits import DEV, TRAIN
+    from tokenizer.counting.count import merge_counts
+    from tokenizer.counting.splits import DEV, TRAIN
+    from tokenizer.formats.export import export
+    from tokenizer.training.build import build
 
     config = TrainConfig.model_validate(context.config["train"])
     folder = context.folder(TOKENIZER)
@@ -93,8 +93,8 @@ def copy_tokenizer(context: TaskContext) -> None:
     """A given tokenizer's files as `tokenizer/`, checked as for encoding."""
     import shutil
 
-    from tokenizer.source import open_tokenizer
-    from tokenizer.tokenizer_json import TOKENIZER_JSON
+    from tokenizer.encoding.source import open_tokenizer
+    from tokenizer.formats.tokenizer_json import TOKENIZER_JSON
 
     folder = context.folder(TOKENIZER)
     for file in context.task.files:
@@ -105,7 +105,7 @@ def copy_tokenizer(context: TaskContext) -> None:
 
 def count_tokens(context: TaskContext) -> None:
     """Layer: tokens of every kept document, without special tokens."""
-    from tokenizer.encode import open_encoder
+    from tokenizer.encoding.encode import open_encoder
 
     encoder = open_encoder(context.path(context.task.inputs["also"][0], TOKENIZER))
     writer = context.writer(
@@ -121,9 +121,9 @@ def count_tokens(context: TaskContext) -> None:
 
 def evaluate_tokenizer(context: TaskContext) -> None:
     """`tokenizer_evaluation/`: evaluation.json and evaluation.html on the held-out documents, without speeds."""
-    from tokenizer.evaluate import evaluate
-    from tokenizer.evaluate_files import open_subject, write
-    from tokenizer.splits import HOLDOUT, only
+    from tokenizer.counting.splits import HOLDOUT, only
+    from tokenizer.evaluation.evaluate import evaluate
+    from tokenizer.evaluation.files import open_subject, write
 
     config = context.config
     folder = context.folder(EVALUATION)
@@ -169,9 +169,9 @@ def _train(config: Any, builder: PlanBuilder) -> str:
 
 
 def _given(text: str, builder: PlanBuilder) -> str:
-    from tokenizer.manifest import MANIFEST, is_tokenizer_directory, read_manifest
-    from tokenizer.source import open_tokenizer
-    from tokenizer.tokenizer_json import TOKENIZER_JSON
+    from tokenizer.encoding.source import open_tokenizer
+    from tokenizer.formats.manifest import MANIFEST, is_tokenizer_directory, read_manifest
+    from tokenizer.formats.tokenizer_json import TOKENIZER_JSON
 
     path = builder.base / text
     opened = open_tokenizer(path)
@@ -188,7 +188,7 @@ def _file(name: str, path: Path) -> dict[str, Any]:
 
 
 def _count_versions(config: Any) -> Mapping[str, str]:
-    from tokenizer.patterns import UNICODE_TABLE_VERSION
+    from tokenizer.splitting.patterns import UNICODE_TABLE_VERSION
 
     return {"unicode": UNICODE_TABLE_VERSION}
 

@@ -16,8 +16,7 @@ import numpy as np
 
 from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import canonical_json
-
-from .patterns import UNICODE_TABLE_VERSION, Pattern
+from tokenizer.splitting.patterns import UNICODE_TABLE_VERSION, Pattern
 
 BASE = 256  # byte tokens: every byte, seen or not, so that any text round-trips (reference §10.4)
 ROW_MULTIPLE = 64  # embedding rows in whole blocks, for tensor cores and sharding

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.tokenizer.vocabularies import small_vocabulary
-from tokenizer import canary, risk, verdicts
-from tokenizer.export import export
+from tokenizer.encoding import canary, risk, verdicts
+from tokenizer.formats.export import export
 
 # Latin (U+017F), Arabic with new letters of Unicode 17 (U+088F), Telugu and Kannada, new marks (U+1ACF), plane 3
 FEW_POINTS = (range(0x80, 0x200), range(0x880, 0xD00), range(0x1AC0, 0x1B00), range(0x323A0, 0x323C0))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from tokenizer.engines import Ids, joined
-from tokenizer.patterns import PATTERNS
-from tokenizer.subjects import Subject
+from tokenizer.encoding.engines import Ids, joined
+from tokenizer.evaluation.subjects import Subject
+from tokenizer.splitting.patterns import PATTERNS
 from tokenizer.vocabulary import BASE, BYTE_IDS, Vocabulary
 
 

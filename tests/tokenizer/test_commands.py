@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from curation.cli import build
 from curation.pipeline.errors import UsageError
 from tests.tokenizer.vocabularies import LINES
-from tokenizer.export import load_vocabulary
-from tokenizer.train import train
+from tokenizer.formats.export import load_vocabulary
+from tokenizer.training.train import train
 
 VERBS = ("count", "train", "evaluate", "compare", "export", "encode", "audit")
 Files = Callable[..., list[str]]
@@ -138,7 +138,7 @@ def test_a_killed_training_goes_on_to_the_same_tokenizer(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tokenizer.build.train", stops)
+        patch.setattr("tokenizer.training.build.train", stops)
         done = CliRunner().invoke(build(), ["tokenizer", *arguments, "--languages", "0.5"])
     assert done.exit_code != 0 and (tmp_path / "t.checkpoint").is_file() and not (tmp_path / "t").exists()
     resumed = curate(*arguments, "--languages", "0.5")

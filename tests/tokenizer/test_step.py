@@ -15,9 +15,9 @@ from curation.pipeline.config import load
 from curation.pipeline.errors import CurateError, UsageError
 from curation.pipeline.plan import build
 from curation.pipeline.run import run
-from tokenizer.export import load_vocabulary
+from tokenizer.counting.splits import split_of
+from tokenizer.formats.export import load_vocabulary
 from tokenizer.run_report import tokens
-from tokenizer.splits import split_of
 
 WORDS = ["river", "sand", "hills", "towns", "records", "floods", "sea", "along", "kept", "carries", "from", "and"]
 TRAIN = {"vocab_size": 400, "holdout": 0.2, "dev": 0.1}

@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tokenizer.patterns import PATTERNS
-from tokenizer.tokenizer_json import parse_vocabulary
+from tokenizer.formats.tokenizer_json import parse_vocabulary
+from tokenizer.splitting.patterns import PATTERNS
 from tokenizer.vocabulary import DEFAULT_SPECIALS, Vocabulary
 
 LINES = [

@@ -1,0 +1,1 @@
+"""Documents in, tables of words out."""

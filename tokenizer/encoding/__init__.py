@@ -1,0 +1,1 @@
+"""Texts in, ids out, by the fastest engine that is exact."""

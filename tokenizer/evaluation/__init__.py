@@ -1,0 +1,1 @@
+"""How good a tokenizer is, for which language, and what is wrong with it."""

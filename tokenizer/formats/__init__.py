@@ -1,0 +1,1 @@
+"""A vocabulary as files of other tools, and back."""

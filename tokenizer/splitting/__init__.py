@@ -1,0 +1,1 @@
+"""Where text is cut into words before any merge."""
