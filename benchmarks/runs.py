@@ -74,26 +74,27 @@ def config(folder: Path, data: Path, web: Path, run: str, workers: int, chain: s
     return str(path)
 
 
-def killed_and_resumed(path: str, kills: int, span: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Kill the whole process group at random moments, then finish; what was finished at each kill."""
-    chance, log = random.Random(20261121), []
-    for _ in range(kills):
+def killed_and_resumed(path: str, workdir: Path, kills: int, tasks: int) -> tuple[dict[str, Any], list[int]]:
+    """Kill the whole process group when a random number of tasks is done, five times, then finish.
+
+    Returns the summary of the run that finished, and how many tasks were done at each kill.
+    """
+    chance, done_at = random.Random(20261121), []
+    for wanted in sorted(chance.sample(range(1, tasks - 1), kills)):
         child = subprocess.Popen(
             [CURATE, "run", path, "--quiet", "--no-report"],
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        moment = 2.0 + chance.uniform(0.0, 1.0) * span  # about two seconds pass before the first task runs
-        time.sleep(moment)
-        alive = child.poll() is None
-        if alive:
-            os.killpg(child.pid, signal.SIGKILL)
+        while len(list(workdir.glob("*/*/_manifest.json"))) < wanted:
+            if child.poll() is not None:
+                raise SystemExit(f"{path}: ended before {wanted} tasks were done")
+            time.sleep(0.02)
+        os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        plan = call("plan", path)
-        finished = sum(step["finished"] for step in plan["steps"])
-        log.append({"after_s": round(moment, 2), "killed": alive, "tasks_finished": finished})
-    return call("run", path, "--no-report"), log
+        done_at.append(len(list(workdir.glob("*/*/_manifest.json"))))
+    return call("run", path, "--no-report"), done_at
 
 
 def reran(summary: dict[str, Any]) -> dict[str, int]:
@@ -115,9 +116,9 @@ def main() -> None:
         if importlib.util.find_spec("ray") is not None:
             runs["ray"] = call("run", config(folder, data, data / "web", "ray", 2, on="ray"), "--no-report")
         cpu = sum(step["cpu_s"] for step in first["steps"])
-        resumed, kills = killed_and_resumed(
-            config(folder, data, data / "web", "killed", 2), kills=5, span=runs[2]["wall_s"] / 2
-        )
+        tasks = sum(step["tasks"] for step in first["steps"])
+        killed = config(folder, data, data / "web", "killed", 2)
+        resumed, kills = killed_and_resumed(killed, folder / "runs-killed-2", kills=5, tasks=tasks)
         path = config(folder, data, data / "web", "rules", 2, RULES)
         decided = call("run", path, "--no-report")
         run_folder = str(folder / "runs-rules-2" / "rules")
@@ -156,7 +157,12 @@ def main() -> None:
             "stored_input_mb_per_cpu_s": round(totals["input_bytes"] / 1e6 / cpu, 2),
             "max_rss_mb": {n: max(step["max_rss_mb"] for step in run["steps"]) for n, run in runs.items()},
             "digest": {n: run["digest"] for n, run in runs.items()},
-            "killed": {"digest": resumed["digest"], "kills": kills, "same": resumed["digest"] == first["digest"]},
+            "killed": {
+                "digest": resumed["digest"],
+                "tasks": tasks,
+                "done_at_kill": kills,
+                "same": resumed["digest"] == first["digest"],
+            },
             "changed_threshold": {
                 "planned": {s["step"]: {k: s[k] for k in ("finished", "run", "undecided")} for s in planned["steps"]},
                 "reran": reran(changed),

@@ -1,0 +1,1 @@
+"""Packed training shards: planned, ordered, written once, exported, verified, loaded."""

@@ -1,0 +1,1 @@
+"""Shard directories in the layouts of other trainers."""

@@ -1,0 +1,1 @@
+"""The canonical shard directory: what every part of packing reads and writes.  Standard library and numpy only."""

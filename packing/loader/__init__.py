@@ -1,0 +1,1 @@
+"""Batches for a trainer, exactly once.  Standard library, numpy, pyarrow and torch only."""

@@ -1,0 +1,1 @@
+"""In which order sequences of different queues are trained on."""

@@ -1,0 +1,1 @@
+"""Which fragments of which documents share a sequence, from lengths alone."""

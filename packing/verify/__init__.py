@@ -1,0 +1,1 @@
+"""Checks of a shard directory, and questions to it."""
