@@ -1,7 +1,8 @@
 """manifest.json: what a shard directory holds, written last.
 
 `root` is the identity: a hash over everything that decides what a model is trained on.  It does not depend on
-workers, hosts, times or the order in which inputs were listed.
+workers, hosts, times or the order in which inputs were listed.  `checksum` covers everything else in the file, also
+what `root` leaves out, so that no flipped bit stays unnoticed.
 """
 
 from __future__ import annotations
@@ -85,15 +86,17 @@ class Manifest:
     files: list[FileDigest] = field(default_factory=list)  # docs.parquet, dropped.parquet
     hints: dict[str, Any] = field(default_factory=dict)  # e.g. rope_base of a stage; no part of the root
     root: str = ""
+    checksum: str = ""  # SHA-256 over all other values
     format: int = FORMAT
 
     def with_root(self) -> Manifest:
-        """The manifest with its root digest filled in."""
+        """The manifest with its root digest and its checksum filled in."""
         value = asdict(self)
-        for key in ("root", "hints", "plan"):
-            del value[key]
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return Manifest(**{**self.__dict__, "root": hashlib.sha256(text.encode()).hexdigest()})
+        del value["checksum"]
+        content = {key: one for key, one in value.items() if key not in ("root", "hints", "plan")}
+        root = _sha256(content)
+        checksum = _sha256({**value, "root": root})
+        return Manifest(**{**self.__dict__, "root": root, "checksum": checksum})
 
     def to_json(self) -> bytes:
         """Indented JSON; floats as `repr` has them."""
@@ -121,7 +124,14 @@ class Manifest:
             raise LayoutError(f"{path} is damaged ({error}); restore it or pack again") from None
         if made.with_root().root != made.root:
             raise LayoutError(f"{path} was changed after it was written: its root digest does not fit")
+        if made.with_root().checksum != made.checksum:
+            raise LayoutError(f"{path} was changed after it was written: its checksum does not fit")
         return made
+
+
+def _sha256(value: dict[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _from_json(raw: dict[str, Any]) -> Manifest:
