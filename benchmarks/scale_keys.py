@@ -5,7 +5,7 @@
 The keys are made up (no shingles behind them), the code is that of a run.  With `groups` = 32 a run has 32 such
 tasks, one a band.  25 % of the documents lie in clusters and 15 % in templates whose sizes follow frequency ∝
 rank^−0.8; a document shares its group's key with the chance that it has at Jaccard 0.88 and 0.43 (8 rows a band).
-The buckets found are compared with those that were made (numbers and a checksum of keys).  Needs 24 bytes of disk a document.
+The buckets found are compared with those that were made (numbers, a checksum).  Needs 24 bytes of disk a document.
 Writes benchmarks/results/scale_keys.json, one entry for each number of documents.
 """
 
