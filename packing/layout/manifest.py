@@ -43,6 +43,7 @@ class ShardInfo:
     fragments: int
     tokens: int  # without padding, EOS included
     files: list[FileDigest]
+    max_fragments: int | None = None  # most fragments in one row: sizes cu_seqlens of a loader; None: not counted
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,8 @@ def _write_shard(out: Path, name: str, queue: int, rows: Sequence[Row], length: 
     pq.write_table(pa.Table.from_arrays(arrays, schema=FRAGMENT_SCHEMA), files.fragment_path(out, name))
     digests = [digest(out, f"data/{name}.bin")]
     digests += [digest(out, f"index/{name}.{kind}", blocks=False) for kind in ("csr", "seg", "parquet")]
-    return ShardInfo(name, queue, len(rows), len(flat), int(lengths.sum()), digests)
+    most = max((len(row.fragments) for row in rows), default=0)
+    return ShardInfo(name, queue, len(rows), len(flat), int(lengths.sum()), digests, most)
 
 
 def _write_docs(out: Path, documents: Mapping[str, Sequence[Sequence[int]]]) -> FileDigest:

@@ -1,0 +1,97 @@
+"""Opened shards: memory maps kept for those in use, with sizes checked against the manifest when first opened."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from packing.layout import files
+from packing.layout.manifest import LayoutError, Manifest, ShardInfo
+from packing.loader.schedule import check_size
+
+SPARE = 32  # shards kept open beside one per queue; each holds four file descriptors, and 1,024 is a usual limit
+
+
+@dataclass(frozen=True)
+class OpenShard:
+    """Maps of one shard: tokens uint32[n, L], first fragment of each row uint64[n + 1], lengths and SEGMENTs [f]."""
+
+    rows: NDArray[np.uint32]
+    starts: NDArray[np.uint64]
+    lengths: NDArray[np.uint32]
+    segments: NDArray[np.void]
+
+
+class Shards:
+    """The shards of a directory by (queue, row), the least recently used closed first.
+
+    Maps never leave this package: what a caller gets is copied, so nothing dangles when a shard is closed.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self._length = manifest.sequence_length
+        self._infos = manifest.shards
+        self._of_queue: list[list[int]] = [[] for _ in manifest.queues]
+        for number, shard in enumerate(manifest.shards):
+            self._of_queue[shard.queue].append(number)
+        self._ends = [
+            np.array(list(accumulate(manifest.shards[number].rows for number in shards)), np.int64)
+            for shards in self._of_queue
+        ]
+        self._open: OrderedDict[int, OpenShard] = OrderedDict()
+        self._offsets: OrderedDict[int, NDArray[np.int64]] = OrderedDict()
+        self._limit = len(manifest.queues) + SPARE
+
+    def find(self, queue: int, row: int) -> tuple[int, int]:
+        """(shard number in the manifest, row within it) of a queue's row."""
+        ends = self._ends[queue]
+        place = int(ends.searchsorted(row, "right"))
+        return self._of_queue[queue][place], row - (int(ends[place - 1]) if place else 0)
+
+    def info(self, number: int) -> ShardInfo:
+        """The manifest's entry of a shard."""
+        return self._infos[number]
+
+    def open(self, number: int) -> OpenShard:
+        """The maps of a shard.  Raises LayoutError when a file is missing or has another size than it should."""
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        info = self._infos[number]
+        check_size(files.data_path(self.directory, info.name), info.rows * self._length * files.TOKEN.itemsize)
+        head = (info.rows + 1) * files.ROW_START.itemsize
+        check_size(files.csr_path(self.directory, info.name), head + info.fragments * files.LENGTH.itemsize)
+        check_size(files.segment_path(self.directory, info.name), info.fragments * files.SEGMENT.itemsize)
+        starts, lengths = files.map_csr(self.directory, info.name, info.rows)
+        made = OpenShard(  # plain arrays: slicing np.memmap costs a Python call each time
+            np.asarray(files.map_rows(self.directory, info.name, self._length)),
+            np.asarray(starts),
+            np.asarray(lengths),
+            np.asarray(files.map_segments(self.directory, info.name)),
+        )
+        self._open[number] = made
+        if len(self._open) > self._limit:
+            self._open.popitem(last=False)
+        return made
+
+    def offsets(self, number: int) -> NDArray[np.int64]:
+        """Where each fragment begins in its document, int64[f] tokens: read from the fragment table, then kept."""
+        if number in self._offsets:
+            self._offsets.move_to_end(number)
+            return self._offsets[number]
+        info = self._infos[number]
+        path = files.fragment_path(self.directory, info.name)
+        column = pq.read_table(path, columns=["doc_offset"]).column("doc_offset").to_numpy().astype(np.int64)
+        if column.size != info.fragments:
+            raise LayoutError(f"{path} has {column.size:,} fragments, the manifest says {info.fragments:,}")
+        self._offsets[number] = column
+        if len(self._offsets) > self._limit:
+            self._offsets.popitem(last=False)
+        return column
