@@ -43,18 +43,19 @@ def kept_documents(batches: Iterator[pa.RecordBatch], source: str) -> Iterator[p
 
 def count_shard(context: TaskContext) -> None:
     """`counts/train.parquet` and `counts/dev.parquet` of a shard's kept documents."""
-    from tokenizer.counting.count import count_to_file
-    from tokenizer.counting.splits import DEV, TRAIN, only
+    from tokenizer.counting.count import count_sides
+    from tokenizer.counting.splits import DEV, TRAIN, divide
     from tokenizer.splitting.patterns import pattern_of
 
     config = context.config
-    folder, pattern = context.folder(COUNTS), pattern_of(config["pattern"])
-    split = {"seed": config["seed"], "holdout": config["holdout"], "dev": config["dev"]}
-    for side in (TRAIN, DEV):
-        documents = kept_documents(context.batches(COLUMNS), config["source"])
-        info = count_to_file(
-            only(documents, side, **split), folder / f"{side}.parquet", pattern, clip=config["clip"], memory=MEMORY
-        )
+    folder = context.folder(COUNTS)
+    documents = divide(
+        kept_documents(context.batches(COLUMNS), config["source"]), (TRAIN, DEV), config["seed"],
+        holdout=config["holdout"], dev=config["dev"],
+    )  # fmt: skip
+    tables = {side: folder / f"{side}.parquet" for side in (TRAIN, DEV)}
+    found = count_sides(documents, tables, pattern_of(config["pattern"]), clip=config["clip"], memory=MEMORY)
+    for side, info in found.items():
         context.counts[f"{side}_documents"] += info.documents
         context.counts[f"{side}_bytes"] += info.bytes
 
@@ -133,8 +134,7 @@ def evaluate_tokenizer(context: TaskContext) -> None:
         for _, _, source, batches in context.all_shards(COLUMNS):
             kept = kept_documents(batches, source)
             for batch in only(kept, HOLDOUT, config["seed"], holdout=config["holdout"]):
-                if batch.num_rows:
-                    yield batch
+                yield batch
 
     if next(documents(), None) is None:
         context.warnings.append("tokenizer: no document is held out, so it is not evaluated (tokenizer.train.holdout)")

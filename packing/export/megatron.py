@@ -13,6 +13,7 @@ import struct
 
 import numpy as np
 
+from curation.pipeline.errors import UsageError
 from packing.export.job import Job, Written, copy_rows, queue_folder, shards_by_queue, write_bytes
 from packing.export.rows import scheduled_shares
 from packing.layout.manifest import ShardInfo
@@ -24,6 +25,8 @@ INT32, UINT16 = 4, 8  # type codes; there is none for uint32
 def write(job: Job) -> Written:
     """A prefix for each queue (for each shard with --link), data_args.txt with weights."""
     manifest, groups = job.manifest, []
+    if str(job.final).split() != [str(job.final)]:
+        raise UsageError(f"{job.final}: Megatron splits data_args.txt at white space", "export to a path without spaces")
     for queue, shards in enumerate(shards_by_queue(manifest)):
         name = queue_folder(manifest, queue)
         if job.link and len(shards) > 1:

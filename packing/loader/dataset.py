@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,31 +30,36 @@ class PackedSequence:
     segments: NDArray[np.void]
 
 
+class Run(NamedTuple):
+    """Sequences that follow each other in a shard: `size` of them from number `at` of the batch on, from `row` of `shard`."""
+
+    at: int
+    shard: int
+    row: int
+    size: int
+
+
 @dataclass(frozen=True)
 class Places:
-    """Where sequences lie: their shard's number and row in it, one pair a sequence."""
+    """Where the sequences of a batch lie: (shard number, row in it) of each."""
 
-    shards: list[int]
-    rows: list[int]
-
-    def __len__(self) -> int:
-        return len(self.rows)
+    where: list[tuple[int, int]]
 
     def take(self, chosen: Sequence[int]) -> Places:
         """These of the sequences."""
-        return Places([self.shards[i] for i in chosen], [self.rows[i] for i in chosen])
+        return Places([self.where[i] for i in chosen])
 
-    def runs(self) -> Iterator[tuple[int, int, int, int]]:
-        """(first sequence here, shard, its row, count) of stretches that follow each other in a shard."""
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The sequences in as few runs as their order allows."""
+        runs = []
         at = 0
-        for end in range(1, len(self) + 1):
-            if (
-                end == len(self)
-                or self.shards[end] != self.shards[at]
-                or self.rows[end] != self.rows[at] + end - at
-            ):
-                yield at, self.shards[at], self.rows[at], end - at
+        for end in range(1, len(self.where) + 1):
+            shard, row = self.where[at]
+            if end == len(self.where) or self.where[end] != (shard, row + end - at):
+                runs.append(Run(at, shard, row, end - at))
                 at = end
+        return runs
 
 
 class PackedDataset:
@@ -83,35 +89,31 @@ class PackedDataset:
 
     def places(self, start: int, stop: int) -> Places:
         """Where the sequences start … stop - 1 lie."""
-        queues, rows = self.schedule.locate(start, stop)
-        found = [self.shards.find(queue, row) for queue, row in zip(queues.tolist(), rows.tolist(), strict=True)]
-        return Places([shard for shard, _ in found], [row for _, row in found])
+        return Places([self.shards.find(queue, row) for queue, row in self.schedule.locate(start, stop)])
 
     def read_tokens(self, places: Places, out: NDArray[np.integer]) -> None:
         """Copy the rows to the front of `out`, [at least n · L] of any integer type that holds the ids."""
         length = self.manifest.sequence_length
-        for at, shard, row, count in places.runs():
+        for at, shard, row, count in places.runs:
             rows = self.shards.open(shard).rows[row : row + count]
             out[at * length : (at + count) * length].reshape(count, length)[:] = rows
 
     def read_lengths(self, places: Places) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
         """(fragments of each sequence int64[n], their lengths uint32[f] in tokens)."""
-        counts = np.empty(len(places), np.int64)
+        counts = np.empty(len(places.where), np.int64)
         lengths = []
-        for at, number, row, count in places.runs():
+        for at, number, row, count in places.runs:
             shard = self.shards.open(number)
             starts = shard.starts[row : row + count + 1].astype(np.int64)
             np.subtract(starts[1:], starts[:-1], out=counts[at : at + count])
             lengths.append(shard.lengths[starts[0] : starts[-1]])
-        if counts.size and counts.min() < 0 or sum(map(len, lengths)) != counts.sum():
+        if counts.min(initial=0) < 0 or sum(map(len, lengths)) != counts.sum():
             raise LayoutError(f"{self.directory}: the fragment index is damaged; `curate shards verify` names the file")
         return counts, np.concatenate(lengths, dtype=LENGTH) if lengths else np.empty(0, LENGTH)
 
     def read_segments(self, places: Places) -> NDArray[np.void]:
         """SEGMENT records [f] of the sequences' fragments, in order."""
-        parts = [
-            self.shards.open(shard).segments[first:last] for shard, first, last in self._stretches(places)
-        ]
+        parts = [self.shards.open(shard).segments[first:last] for shard, first, last in self._stretches(places)]
         return np.concatenate(parts) if parts else np.empty(0, SEGMENT)
 
     def read_offsets(self, places: Places) -> NDArray[np.int64]:
@@ -120,6 +122,6 @@ class PackedDataset:
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
     def _stretches(self, places: Places) -> Iterator[tuple[int, int, int]]:
-        for _, number, row, count in places.runs():
+        for _, number, row, count in places.runs:
             starts = self.shards.open(number).starts
             yield number, int(starts[row]), int(starts[row + count])

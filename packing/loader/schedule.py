@@ -29,7 +29,7 @@ class Schedule:
         self.sequences = manifest.stages[stage].sequences
         self._path = order_path(directory, stage)
         self._queues = [queue.name for queue in manifest.queues]
-        self._rows = np.array([queue.rows for queue in manifest.queues], np.int64)
+        self._rows = [queue.rows for queue in manifest.queues]
         before = np.zeros(len(self._queues), np.int64)
         for earlier in range(stage):
             path = order_path(directory, earlier)
@@ -38,46 +38,49 @@ class Schedule:
         check_size(self._path, self.sequences * QUEUE.itemsize)
         self._order = np.asarray(np.memmap(self._path, QUEUE, mode="r")) if self.sequences else np.empty(0, QUEUE)
         self._kept = [before]
-        self._at, self._counts = 0, before  # where the last question ended: the next one usually begins there
+        self._at, self._counts = 0, before.tolist()  # where the last question ended: the next one usually begins there
 
-    def locate(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(queue int64[n], row within its queue int64[n]) of the sequences start … stop - 1."""
+    def locate(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """(queue, row within its queue) of the sequences start … stop - 1."""
         if not 0 <= start <= stop <= self.sequences:
             raise IndexError(f"sequences {start} to {stop} of a stage of {self.sequences}")
         counts = self._before(start)
-        queue = self._order[start:stop].astype(np.int64)
-        here = self._count(queue)
-        by_queue = np.argsort(queue, kind="stable")
-        first = np.cumsum(here) - here  # where a queue's sequences begin in `by_queue`
-        row = np.empty_like(queue)
-        grouped = queue[by_queue]
-        row[by_queue] = np.arange(queue.size) - first[grouped] + counts[grouped]
-        self._at, self._counts = stop, counts + here
-        if np.any(self._counts > self._rows):
-            short = int(np.argmax(self._counts > self._rows))
-            raise LayoutError(
-                f"{self._path}: more than {self._rows[short]} sequences of queue {self._queues[short]!r}, which has no "
-                "more rows; the directory is damaged: verify it or pack again"
-            )
-        return queue, row
+        found = []
+        for queue in self._order[start:stop].tolist():  # a loop: batches have tens of rows, numpy calls cost more
+            if queue >= len(counts) or counts[queue] >= self._rows[queue]:
+                raise self._damaged(queue)
+            found.append((queue, counts[queue]))
+            counts[queue] += 1
+        self._at, self._counts = stop, counts
+        return found
 
-    def _before(self, start: int) -> NDArray[np.int64]:
+    def _before(self, start: int) -> list[int]:
         """Sequences of each queue before `start`."""
         block = start // BLOCK
-        while len(self._kept) <= block:
-            at = (len(self._kept) - 1) * BLOCK
-            self._kept.append(self._kept[-1] + self._count(self._order[at : at + BLOCK]))
-        near = self._at if block * BLOCK <= self._at <= start else block * BLOCK
-        counts = self._counts if near == self._at else self._kept[block]
-        return counts + self._count(self._order[near:start]) if near < start else counts
+        if block * BLOCK <= self._at <= start:
+            near, counts = self._at, self._counts
+        else:
+            while len(self._kept) <= block:
+                at = (len(self._kept) - 1) * BLOCK
+                self._kept.append(self._kept[-1] + self._count(self._order[at : at + BLOCK]))
+            near, counts = block * BLOCK, self._kept[block].tolist()
+        return (counts + self._count(self._order[near:start])).tolist() if near < start else list(counts)
 
-    def _count(self, queues: NDArray[np.unsignedinteger] | NDArray[np.int64]) -> NDArray[np.int64]:
+    def _damaged(self, queue: int) -> LayoutError:
+        what = (
+            f"more than {self._rows[queue]} sequences of queue {self._queues[queue]!r}"
+            if queue < len(self._rows)
+            else f"queue {queue} of {len(self._queues)}"
+        )
+        return LayoutError(f"{self._path}: {what}; the directory is damaged: verify it or pack again")
+
+    def _count(self, queues: NDArray[np.uint16]) -> NDArray[np.int64]:
         """Sequences of each queue, int64[queues]."""
         total = np.zeros(len(self._queues), np.int64)
         for at in range(0, len(queues), READ):
             part = np.bincount(queues[at : at + READ], minlength=total.size)
             if part.size > total.size:
-                raise LayoutError(f"{self._path}: queue {part.size - 1} of {total.size}; verify the directory")
+                raise self._damaged(part.size - 1)
             total += part
         return total
 

@@ -64,8 +64,15 @@ class RowPlanner:
             yield from self._plan_whole(occurrences)
             return
         packer = WindowedPacker(self.rules.sequence_length, self.rules.window)
+        window, fed = self.rules.window, 0
         for some in occurrences:
-            yield self._placed(packer.feed(self._take(some)))
+            for begin in range(0, len(some), window):  # few at a time, so that few fragments are held
+                lengths = self._take(some[begin : begin + window])
+                at = 0
+                while at < len(lengths):  # to the end of a window: how rows are shuffled depends on windows only
+                    stop = min(len(lengths), at + window - fed % window)
+                    yield self._placed(packer.feed(lengths[at:stop]))
+                    fed, at = fed + stop - at, stop
         yield self._placed(packer.finish())
 
     def _plan_whole(self, occurrences: Iterable[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:

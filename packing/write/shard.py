@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.pipeline.errors import ConservationError
+from curation.pipeline.shards import temporary_name
 from packing.layout import files
 from packing.layout.digests import digest_file
 from packing.layout.manifest import ShardInfo
@@ -46,33 +48,29 @@ def write_shard(
     row_start = np.searchsorted(planned["row"], np.arange(rows + 1)).astype(files.ROW_START)
     n_bytes = np.zeros(len(planned), np.uint32)
     at_once = max(1, BUFFER // (4 * sequence_length))
-    with open(files.data_path(directory, name), "wb") as file:
+    with _written(files.data_path(directory, name)) as file:
         for first in range(0, rows, at_once):
             last = min(rows, first + at_once)
             these = slice(int(row_start[first]), int(row_start[last]))
             block, byte_counts = _rows(planned[these], first, last - first, sequence_length, units, tokens)
             n_bytes[these] = byte_counts
             file.write(block.data)
-        _sync(file)
-    with open(files.csr_path(directory, name), "wb") as file:
+    with _written(files.csr_path(directory, name)) as file:
         file.write(row_start.tobytes() + lengths.astype(files.LENGTH).tobytes())
-        _sync(file)
     segments = np.zeros(len(planned), files.SEGMENT)
     for column in ("doc_key", "copy", "source"):
         segments[column] = planned[column]
     segments["n_bytes"] = n_bytes
-    with open(files.segment_path(directory, name), "wb") as file:
+    with _written(files.segment_path(directory, name)) as file:
         file.write(segments.tobytes())
-        _sync(file)
     columns = {"seq": "row", "doc_key": "doc_key", "copy": "copy", "doc_offset": "offset", "source": "source"}
     arrays = {column: planned[field] for column, field in columns.items()}
     arrays |= {"flags": planned["flags"], "len": lengths, "n_bytes": n_bytes}
     table = pa.Table.from_arrays(
         [pa.array(np.ascontiguousarray(arrays[one.name]), one.type) for one in FRAGMENT_SCHEMA], schema=FRAGMENT_SCHEMA
     )
-    with open(files.fragment_path(directory, name), "wb") as file:
+    with _written(files.fragment_path(directory, name)) as file:
         pq.write_table(table, file, row_group_size=ROW_GROUP, compression="zstd")
-        _sync(file)
     digests = [digest_file(directory, f"data/{name}.bin", blocks=True)]
     digests += [digest_file(directory, f"index/{name}.{kind}", blocks=False) for kind in ("csr", "seg", "parquet")]
     return ShardInfo(name, queue, rows, len(planned), int(lengths.sum(dtype=np.int64)), digests)
@@ -93,7 +91,9 @@ def _rows(
     row_begins = before[np.searchsorted(row, np.arange(rows))]
     at = before - row_begins[row]
     if (at + lengths > sequence_length).any():
-        raise ConservationError("a row holds more tokens than the sequence length", "this is a defect: please report it")
+        raise ConservationError(
+            "a row holds more tokens than the sequence length", "this is a defect: please report it"
+        )
     block = np.full(rows * sequence_length, tokens.pad, files.TOKEN)
     begins = row * sequence_length + at
     bos = planned["bos"].astype(bool)
@@ -110,6 +110,15 @@ def _rows(
     return block, np.add.reduceat(tokens.byte_lengths[block], begins).astype(np.uint32)
 
 
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name, renamed when it is whole: a killed writer's child cannot cut a finished one."""
+    temporary = temporary_name(path)
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

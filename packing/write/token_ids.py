@@ -57,7 +57,7 @@ def token_ids(
     if len({eos_id, pad_id, bos_id}) < 3:
         raise UsageError(
             f"eos ({eos_id}), pad ({pad_id}) and bos ({bos_id}) must be three different ids",
-            "name other special tokens: pack.eos, pack.pad, pack.bos",
+            "name other special tokens: pack.eos_token, pack.pad_token, pack.bos_token",
         )
     lengths = np.zeros(rows, np.uint32)
     for text, number in opened.raw["model"]["vocab"].items():
@@ -73,4 +73,4 @@ def _named(opened: OpenTokenizer, purpose: str, name: str | None, usual: tuple[s
             return opened.special_ids[one]
     known = ", ".join(list(opened.special_ids)[:12]) or "none"
     wanted = f"no special token {name!r}" if name else f"none of {', '.join(usual)}"
-    raise UsageError(f"the tokenizer has {wanted} for {purpose}; it has: {known}", f"name one: pack.{purpose}")
+    raise UsageError(f"the tokenizer has {wanted} for {purpose}; it has: {known}", f"name one: pack.{purpose}_token")

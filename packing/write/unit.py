@@ -158,7 +158,9 @@ def open_unit(path: Path) -> Unit:
     try:
         info = UnitInfo(**orjson.loads((path / UNIT).read_bytes()))
     except (FileNotFoundError, orjson.JSONDecodeError, TypeError) as error:
-        raise UsageError(f"{path}: no whole unit of encoded documents ({error})", "encode the documents again") from None
+        raise UsageError(
+            f"{path}: no whole unit of encoded documents ({error})", "encode the documents again"
+        ) from None
     for name, digest in info.digests.items():
         if not (path / name).is_file() or _digest(path / name) != digest:
             raise ConservationError(

@@ -8,7 +8,7 @@ any split of the documents into batches, shards and threads.  Source: reference 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tokenizer.splitting.patterns import Pattern
 __all__ = [
     "CLIP",
     "CountsInfo",
+    "count_sides",
     "count_to_file",
     "count_words",
     "counts_info",
@@ -37,13 +38,13 @@ __all__ = [
 ]
 
 CLIP = 10  # occurrences of a word that one document adds at most
-MEMORY = 1 << 30  # bytes that a table may hold before it is written out (`count_to_file`)
+MEMORY = 1 << 30  # bytes that tables may hold before one is written out (`count_sides`)
 CHUNK_BYTES = 8 << 20  # of text that are cut into words at once; a longer document is one chunk
 NO_LANGUAGE, NO_DOMAIN = "und", "unknown"
 
 
 def count_words(batches: Iterable[pa.RecordBatch], pattern: Pattern, *, clip: int | None = CLIP) -> pa.Table:
-    """The count table of documents, in memory; see `count_to_file` for more of them than fit.
+    """The count table of documents, in memory; see `count_sides` for more of them than fit.
 
     batches: columns text (string or large_string), language, domain (strings); a null text is no document, a
     null language "und", a null domain "unknown".  Returns word, language, domain, n, documents (int64), sorted
@@ -64,33 +65,74 @@ def count_to_file(
     clip: int | None = CLIP,
     memory: int = MEMORY,
 ) -> CountsInfo:
-    """Count documents into the Parquet file `target`, written atomically: one that exists is complete.
+    """Count documents into the Parquet file `target`; `count_sides` for one side only."""
+    return count_sides((("all", batch) for batch in batches), {"all": target}, pattern, clip=clip, memory=memory)["all"]
 
-    A table that outgrows `memory` bytes is written beside the target and begun anew; DuckDB adds the parts.
-    The file's bytes do not depend on `memory`.
+
+def count_sides(
+    batches: Iterable[tuple[str, pa.RecordBatch]],
+    targets: Mapping[str, Path],
+    pattern: Pattern,
+    *,
+    clip: int | None = CLIP,
+    memory: int = MEMORY,
+) -> dict[str, CountsInfo]:
+    """Count each batch into the file of its side, in one pass; each is written atomically: one that exists is complete.
+
+    When the tables together outgrow `memory` bytes the largest is written beside its target and begun anew; DuckDB
+    adds the parts.  The files' bytes do not depend on `memory`, nor on what is counted beside them.
     """
     _check_clip(clip)
-    empty = CountsInfo(pattern, clip, 0, 0)
-    table, info = WordTable(pattern, clip), empty  # what is counted and not yet written
-    folder, parts = temporary_name(target), list[Path]()
+    sides = {name: _Side(target, pattern, clip) for name, target in targets.items()}
     try:
-        for chunk in _feed(table, batches, empty):
-            info = info.plus(chunk)
-            if table.nbytes > memory:
-                folder.mkdir(parents=True, exist_ok=True)
-                parts.append(folder / f"{len(parts)}.parquet")
-                write_counts(with_info(table.to_arrow(), info), parts[-1])
-                table.clear()
-                info = empty
-        if not parts:
-            write_counts(with_info(table.to_arrow(), info), target)
-            return info
-        parts.append(folder / "last.parquet")
-        write_counts(with_info(table.to_arrow(), info), parts[-1])
-        del table
-        return merge_counts(parts, target, memory=memory)
+        for name, batch in batches:
+            for _ in sides[name].add(batch):
+                if sum(side.table.nbytes for side in sides.values()) > memory:
+                    max(sides.values(), key=lambda side: side.table.nbytes).spill()
+        for side in sides.values():  # no table is held while DuckDB adds
+            side.settle()
+        return {name: side.finish(memory) for name, side in sides.items()}
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for side in sides.values():
+            shutil.rmtree(side.folder, ignore_errors=True)
+
+
+class _Side:
+    """A table in memory, and its parts that were written out."""
+
+    def __init__(self, target: Path, pattern: Pattern, clip: int | None) -> None:
+        self.target, self.folder = target, temporary_name(target)
+        self.table = WordTable(pattern, clip)
+        self.parts = list[Path]()
+        self._empty = self._info = CountsInfo(pattern, clip, 0, 0)  # `_info`: of what is not yet written
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[None]:
+        """Count a batch; yields where the table may be written out, between two documents."""
+        for chunk in _feed(self.table, [batch], self._empty):
+            self._info = self._info.plus(chunk)
+            yield
+
+    def spill(self) -> None:
+        """Write the table beside the target and begin anew."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write(self.folder / f"{len(self.parts)}.parquet")
+        self._info = self._empty
+
+    def settle(self) -> None:
+        """Write what is in memory: a last part, or the target itself where there is no other."""
+        if self.parts:
+            self.spill()
+        else:
+            self._write(self.target)
+
+    def finish(self, memory: int) -> CountsInfo:
+        """Add the parts; returns what the target holds."""
+        return merge_counts(self.parts, self.target, memory=memory) if self.parts[0] != self.target else self._info
+
+    def _write(self, path: Path) -> None:
+        write_counts(with_info(self.table.to_arrow(), self._info), path)
+        self.table.clear()
+        self.parts.append(path)
 
 
 def _feed(table: WordTable, batches: Iterable[pa.RecordBatch], empty: CountsInfo) -> Iterator[CountsInfo]:

@@ -25,7 +25,7 @@ from curation.pipeline.local_pool import auto_workers, one_thread
 from curation.pipeline.shards import sweep_stale, write_atomic
 from tokenizer.counting.count import CLIP, count_to_file, counts_info, merge_counts
 from tokenizer.counting.splits import DEV, TRAIN, only
-from tokenizer.evaluation.documents import read_documents
+from tokenizer.documents import read_documents
 from tokenizer.splitting.patterns import UNICODE_TABLE_VERSION, pattern_of
 
 ACCOUNT = "counts.json"

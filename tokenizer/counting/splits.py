@@ -6,7 +6,7 @@ is (reference, text set).  So the key is the page where there is one.  Source: C
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -31,10 +31,23 @@ def split_of(key: str, seed: int, *, holdout: float = 0.02, dev: float = 0.0) ->
 def only(
     batches: Iterable[pa.RecordBatch], split: str, seed: int, *, holdout: float = 0.02, dev: float = 0.0
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of one side; the key is the column `page` where it is there and not null, else `id`."""
+    """The rows of one side."""
+    for _, rows in divide(batches, (split,), seed, holdout=holdout, dev=dev):
+        yield rows
+
+
+def divide(
+    batches: Iterable[pa.RecordBatch], wanted: Sequence[str], seed: int, *, holdout: float = 0.02, dev: float = 0.0
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """(side, its rows) of every batch for the sides in `wanted`, in one pass; none where it has no such row.
+
+    The key of a document is the column `page` where it is there and not null, else `id`.
+    """
     for batch in batches:
-        keep = [split_of(key, seed, holdout=holdout, dev=dev) == split for key in page_keys(batch)]
-        yield batch.filter(pa.array(np.array(keep, np.bool_)))
+        sides = np.array([split_of(key, seed, holdout=holdout, dev=dev) for key in page_keys(batch)])
+        for side in wanted:
+            if (keep := sides == side).any():
+                yield side, batch.filter(pa.array(keep))
 
 
 def page_keys(batch: pa.RecordBatch) -> list[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from curation.pipeline.shards import write_atomic
 from tokenizer.counting.splits import HOLDOUT, only
 from tokenizer.encoding.encode import open_encoder
-from tokenizer.evaluation.documents import read_documents
+from tokenizer.documents import read_documents
 from tokenizer.evaluation.evaluate import evaluate
 from tokenizer.evaluation.model import Evaluation, headline
 from tokenizer.evaluation.parity import common_pages

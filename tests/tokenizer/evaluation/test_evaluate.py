@@ -20,7 +20,7 @@ from curation.pipeline.hashing import hash64
 from tests.tokenizer.evaluation_examples import cutter, documents, vocabulary
 from tokenizer.counting.splits import only, split_of
 from tokenizer.evaluation.bootstrap import MAX_UNITS, Units, interval, resampled_sums
-from tokenizer.evaluation.documents import read_documents
+from tokenizer.documents import read_documents
 from tokenizer.evaluation.evaluate import compare, evaluate, with_reference_counts
 from tokenizer.evaluation.metrics import embedding_share, gini, renyi_efficiency, shannon_efficiency
 from tokenizer.evaluation.probes import digit_tokens

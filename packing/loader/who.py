@@ -1,0 +1,54 @@
+"""Which document a token of the training order comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from packing.layout.files import fragment_path
+from packing.loader.dataset import PackedDataset
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A token's place in its document, and where it lies in the directory."""
+
+    doc_key: int
+    copy: int
+    offset: int  # token number within the document
+    source: str
+    shard: str
+    row: int  # of the shard
+    fragment: int  # of the row
+
+
+def who(directory: str | PathLike[str], stage: int, sequence: int, token: int) -> Origin:
+    """The origin of token `token` of global sequence `sequence`.
+
+    Raises IndexError for a place that does not exist, LookupError for padding.
+    """
+    dataset = PackedDataset(directory, stage)
+    length = dataset.manifest.sequence_length
+    if not 0 <= token < length:
+        raise IndexError(f"token {token} of a sequence of {length}")
+    [(number, row)] = dataset.places(sequence, sequence + 1).where
+    shard = dataset.shards.info(number).name
+    path = fragment_path(dataset.directory, shard)
+    fragments = pq.read_table(path, filters=pc.field("seq") == row).to_pylist()
+    start = 0
+    for place, fragment in enumerate(fragments):
+        if token < start + fragment["len"]:
+            return Origin(
+                doc_key=fragment["doc_key"],
+                copy=fragment["copy"],
+                offset=fragment["doc_offset"] + token - start,
+                source=dataset.manifest.sources[fragment["source"]],
+                shard=shard,
+                row=row,
+                fragment=place,
+            )
+        start += fragment["len"]
+    raise LookupError(f"token {token} of sequence {sequence} is padding: the row ends at {start}")
