@@ -38,7 +38,14 @@ def write(job: Job) -> Written:
             prefix = np.concatenate([[samples], offsets]).astype("<u4").tobytes()
             name = f"chunk-0-{number}.bin"
             write_bytes(folder / name, prefix, data)
-            chunks.append({"chunk_bytes": len(prefix) + len(data), "chunk_size": samples, "dim": samples * length, "filename": name})
+            chunks.append(
+                {
+                    "chunk_bytes": len(prefix) + len(data),
+                    "chunk_size": samples,
+                    "dim": samples * length,
+                    "filename": name,
+                }
+            )
             rows += samples
         write_bytes(folder / "index.json", json.dumps({"chunks": chunks, "config": config}, sort_keys=True).encode())
     return Written(

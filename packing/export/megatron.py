@@ -26,7 +26,9 @@ def write(job: Job) -> Written:
     """A prefix for each queue (for each shard with --link), data_args.txt with weights."""
     manifest, groups = job.manifest, []
     if str(job.final).split() != [str(job.final)]:
-        raise UsageError(f"{job.final}: Megatron splits data_args.txt at white space", "export to a path without spaces")
+        raise UsageError(
+            f"{job.final}: Megatron splits data_args.txt at white space", "export to a path without spaces"
+        )
     for queue, shards in enumerate(shards_by_queue(manifest)):
         name = queue_folder(manifest, queue)
         if job.link and len(shards) > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from packing.layout.files import TRUNCATED
 from packing.plan.cut import Fragments
 
 CONTEXT_CLASSES = 40  # powers of two of tokens
@@ -33,7 +32,7 @@ class CutTally:
         self.kept_tokens += int(kept.sum())
         self.necessary += int((cut & (sizes > self.L)).sum())
         self.unnecessary += int((cut & (sizes <= self.L)).sum())
-        self.truncated_documents += int(((fragments.flags & TRUNCATED) > 0).sum())
+        self.truncated_documents += int(((pieces > 0) & (kept < sizes)).sum())
         self.dropped_documents += dropped.size
         self.dropped_tokens += int(sizes[dropped].sum())
         self.truncated_tokens = self.tokens - self.kept_tokens - self.dropped_tokens

@@ -3,6 +3,8 @@
     from packing.verify import verify
     report = verify(Path("shards"))
     assert report.ok, report.faults
+
+Names are resolved when first used; no module is called like the function it holds, which it would hide.
 """
 
 from __future__ import annotations
@@ -11,18 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from packing.verify.diff import diff
+    from packing.verify.difference import diff
+    from packing.verify.directory import verify
     from packing.verify.faults import Fault, Report
-    from packing.verify.info import info
-    from packing.verify.sample import sample
-    from packing.verify.verify import verify
-    from packing.verify.who import who
+    from packing.verify.origin import who
+    from packing.verify.overview import info
+    from packing.verify.shown import sample
 
-# `verify.verify` and its like would hide the function behind the module of the same name: resolve by table
 _HOME = {
-    "Fault": "faults", "Report": "faults", "diff": "diff", "info": "info", "sample": "sample", "verify": "verify",
-    "who": "who",
-}  # fmt: skip
+    "Fault": "faults",
+    "Report": "faults",
+    "diff": "difference",
+    "info": "overview",
+    "sample": "shown",
+    "verify": "directory",
+    "who": "origin",
+}
 
 __all__ = ["Fault", "Report", "diff", "info", "sample", "verify", "who"]
 

@@ -238,7 +238,8 @@ def _compare_datasets(directory: Path, manifest: Manifest, stages: list[Any], re
     _compare(rows_of_stages(directory, manifest), (row["input_ids"] for data in stages for row in data), result)
     result.wrong["padding before the end of the fragments, or none after"] = sum(
         not np.array_equal(
-            np.asarray(row["input_ids"]) != manifest.pad_id, np.arange(manifest.sequence_length) < sum(row["seq_lengths"])
+            np.asarray(row["input_ids"]) != manifest.pad_id,
+            np.arange(manifest.sequence_length) < sum(row["seq_lengths"]),
         )
         for data in stages
         for row in data
