@@ -35,8 +35,8 @@ from curation.pipeline.hashing import hash64
 from tokenizer.counting.count import count_words, word_counts
 from tokenizer.splitting.patterns import pattern_of
 from tokenizer.training.train import train
-from tokenizer.training.words import WordCounts, word_counts_of
 from tokenizer.vocabulary import Vocabulary
+from tokenizer.words import WordCounts, word_counts_of
 
 O200K = pattern_of("o200k")
 BATCH_BYTES = 4 << 20
