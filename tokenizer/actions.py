@@ -1,4 +1,4 @@
-"""What the commands of `curate tokenizer` do."""
+"""What the commands of `curate tokenizer` do; `train_action` trains."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
-import yaml
-from pydantic import ValidationError
 
 from curation.commands.output import print_json, print_line, print_table
 from curation.pipeline.errors import UsageError
 from curation.pipeline.progress import open_progress
-from tokenizer.config import TrainConfig
 from tokenizer.counting.splits import DEV, TRAIN
-from tokenizer.vocabulary import DEFAULT_SPECIALS
+from tokenizer.notes import explained, note_to, silent
 
 SHOWN = 8
 
@@ -30,7 +26,7 @@ def count_documents(
     from tokenizer.counting.files import CountOptions, count_files
 
     chosen = CountOptions(**options, page=tuple(page or ("page",)))
-    if not 0 <= chosen.holdout + chosen.dev < 1:
+    if chosen.holdout + chosen.dev >= 1:
         raise UsageError("holdout and dev leave nothing to train on", "give shares that add up to less than 1")
     done = 0
     with open_progress(len(paths), sum(path.stat().st_size for path in paths if path.is_file()), quiet=quiet) as bar:
@@ -41,7 +37,8 @@ def count_documents(
             bar.task_done(path.name)
             bar.bytes_done(done)
 
-        account = count_files(paths, out, chosen, workers=workers, on_done=on_done)
+        with explained(silent if quiet else bar.note):
+            account = count_files(paths, out, chosen, workers=workers, on_done=on_done)
     if as_json:
         print_json(account)
         return
@@ -51,95 +48,30 @@ def count_documents(
     print_line(f"\ntrain with:  curate tokenizer train {out} --out TOKENIZER --vocab-size 200000")
 
 
-def train_from_counts(
-    counts: Path, out: Path, *, vocab_size: int, languages: str, most_loss: float, special: Sequence[str] | None,
-    min_frequency: int, max_token_length: int | None, extend: Path | None, check: bool, quiet: bool, as_json: bool,
-) -> None:  # fmt: skip
-    """Train, export to `out`, and say what came out."""
-    from tokenizer.formats.export import export, load_vocabulary
-    from tokenizer.training.build import build
-    from tokenizer.training.merge_bar import MergeBar
-
-    values = {
-        "vocab_size": vocab_size, "languages": yaml.safe_load(languages), "most_loss": most_loss,
-        "special_tokens": list(special or DEFAULT_SPECIALS), "min_frequency": min_frequency,
-        "max_token_length": max_token_length,
-    }  # fmt: skip
-    try:
-        config = TrainConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise UsageError(f"{option}: {first['msg']}", "see curate tokenizer train --help") from None
-    train_table, dev_table = counts / f"{TRAIN}.parquet", counts / f"{DEV}.parquet"
-    if not train_table.is_file():
-        raise UsageError(f"{counts} holds no counts", "make them with `curate tokenizer count FILES --out COUNTS`")
-    start = load_vocabulary(extend) if extend else None
-    checkpoint = out.with_name(out.name + ".checkpoint")
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    with MergeBar(quiet=quiet) as bar:
-
-        def on_round(number: int, one: Any) -> None:
-            bar.note(f"language weights, round {number}: worst regret {one.worst:.3f}, mix {one.mix_loss:+.2%} tokens")
-
-        provenance = (
-            {"counts": orjson.loads((counts / "counts.json").read_bytes())}
-            if (counts / "counts.json").is_file()
-            else {}
-        )
-        built = build(
-            train_table, dev_table if dev_table.is_file() else None, config, provenance=provenance, start=start,
-            checkpoint=checkpoint, on_progress=bar.update, on_round=on_round,
-        )  # fmt: skip
-    export(built.vocabulary, out)
-    checkpoint.unlink(missing_ok=True)
-    summary: dict[str, Any] = {
-        "tokenizer": str(out), "hash": built.vocabulary.hash, "vocab_size": built.vocabulary.vocab_size,
-        "rows": built.vocabulary.rows, "warning": built.training.warning, "languages": built.weighing.account,
-    }  # fmt: skip
-    if check:
-        summary["hugging_face_merges_equal"] = _same_as_hugging_face(train_table, built, config)
-    if as_json:
-        print_json(summary)
-        return
-    print_line(f"{summary['vocab_size']:,} tokens and {summary['rows'] - summary['vocab_size']} special rows in {out}")
-    print_line(f"languages: {built.weighing.account['mode']}" + _why(built.weighing.account))
-    if check:
-        print_line(f"merges equal to Hugging Face's: {summary['hugging_face_merges_equal']}")
-    if built.training.warning:
-        print_line(f"warning: {built.training.warning}")
-
-
-def _why(account: dict[str, Any]) -> str:
-    return f" (auto was asked for: {account['why']})" if "why" in account else ""
-
-
-def _same_as_hugging_face(table: Path, built: Any, config: TrainConfig) -> bool:
-    from tokenizer.counting.count import word_counts
-    from tokenizer.training.hf_train import hf_train
-
-    words = word_counts(table, built.weighing.weights)
-    theirs = hf_train(
-        words, built.vocabulary.vocab_size, min_frequency=config.min_frequency, max_token_length=config.max_token_length
-    )
-    return np.array_equal(theirs, built.vocabulary.merges)
-
-
 def evaluate_tokenizer(
     tokenizer: Path, documents: Sequence[Path], *, out: Path | None, others: Sequence[Path],
     yardsticks: Sequence[str] | None, counts: Path | None, parallel: Sequence[Path],
-    parallel_languages: Sequence[str], page: Sequence[str] | None, holdout: float | None, seed: int, as_json: bool,
+    parallel_languages: Sequence[str], page: Sequence[str] | None, holdout: float | None, seed: int, quiet: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Evaluate, write the page, print the table of languages."""
     from tokenizer.evaluation.files import evaluate_directory
 
     if out is None and not tokenizer.is_dir():
-        raise UsageError("a tokenizer.json of others has no folder of ours", "say where the page goes with --out")
-    made = evaluate_directory(
-        tokenizer, documents, out, compare_with=others, yardsticks=yardsticks, counts=_word_counts(counts),
-        parallel=parallel, parallel_languages=parallel_languages, page_fields=page or ("page",), holdout=holdout,
-        seed=seed,
-    )  # fmt: skip
+        if not tokenizer.exists():
+            raise UsageError(f"{tokenizer}: there is no such tokenizer", "give a tokenizer directory or tokenizer.json")
+        raise UsageError(f"{tokenizer} is no tokenizer directory", "say where the page goes with --out")
+    note, fields = note_to(quiet), tuple(page or ("page",))
+    if holdout is not None:
+        _check_split(tokenizer, {"holdout": holdout, "seed": seed, "page": list(fields)})
+    with explained(note):
+        made = evaluate_directory(
+            tokenizer, documents, out, compare_with=others, yardsticks=yardsticks, counts=_word_counts(counts),
+            parallel=parallel, parallel_languages=parallel_languages, page_fields=fields, holdout=holdout,
+            seed=seed, note=note,
+        )  # fmt: skip
+    if holdout is None:
+        note("every document was measured: if it was trained on some of them, give --holdout as for `count`")
     if as_json:
         print_json(orjson.loads(made.json()))
         return
@@ -153,6 +85,25 @@ def evaluate_tokenizer(
             rows.append(row)
     print_table(["language", "documents", "MB", *(f"bytes/token {name}" for name in made.subjects)], rows)
     print_line(f"\n{(out or tokenizer) / 'evaluation.html'}")
+
+
+def _check_split(tokenizer: Path, asked: dict[str, Any]) -> None:
+    """UsageError where a tokenizer's training held out other documents than are asked for."""
+    from tokenizer.formats.manifest import is_tokenizer_directory, read_manifest
+
+    if not is_tokenizer_directory(tokenizer):
+        return
+    made = read_manifest(tokenizer).get("provenance", {}).get("counts", {}).get("options", {})
+    wrong = [name for name, value in asked.items() if name in made and made[name] != value]
+    if wrong:
+        told = ", ".join(f"{name} {made[name]!r}, not {asked[name]!r}" for name in wrong)
+        options = " ".join(
+            [f"--holdout {made['holdout']} --seed {made['seed']}", *(f"--page {one}" for one in made["page"])]
+        )
+        raise UsageError(
+            f"the training of {tokenizer} held out other documents ({told}): some of these were trained on",
+            f"evaluate with {options}; or leave --holdout out for documents it never saw",
+        )
 
 
 def export_tokenizer(
@@ -178,24 +129,23 @@ def encode_shards(
     tokenizer: Path, shards: Sequence[Path], out: Path, *, engine: str, allow_special: Sequence[str], quiet: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Encode Parquet files, each to a folder of ids under `out`."""
+    """Encode files of documents, each to a folder of ids under `out`."""
+    from tokenizer.documents import check_files, plain_name
     from tokenizer.encoding.corpus import encode_shard
     from tokenizer.encoding.encode import open_encoder
 
-    missing = [path for path in shards if not path.is_file()]
-    if missing or not shards:
-        raise UsageError(
-            f"{missing[0]}: there is no such file" if missing else "no shards to encode", "give Parquet files"
-        )
-    names = [path.stem for path in shards]
+    check_files(shards)
+    names = [plain_name(path) for path in shards]
     if len(set(names)) < len(names):
-        raise UsageError("two shards have the same file name", "encode them into different folders")
-    encoder = open_encoder(tokenizer, engine, parallel=True)
+        raise UsageError("two files have the same name", "encode them into different folders")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} exists and is no folder", "choose another --out")
+    encoder = open_encoder(tokenizer, engine, parallel=True, note=note_to(quiet))
     allowed = "all" if list(allow_special) == ["all"] else list(allow_special)
     started, done, totals = time.perf_counter(), 0, dict.fromkeys(("documents", "bytes", "tokens", "special_text"), 0)
     with open_progress(len(shards), sum(path.stat().st_size for path in shards), quiet=quiet) as bar:
-        for path in shards:
-            counts = encode_shard(path, out / path.stem, encoder, allow_special=allowed).counts
+        for name, path in zip(names, shards, strict=True):
+            counts = encode_shard(path, out / name, encoder, allow_special=allowed).counts
             totals = {name: totals[name] + counts[name] for name in totals}
             done += path.stat().st_size
             bar.task_done(path.name)
@@ -219,14 +169,16 @@ def encode_shards(
         print_line(f"{totals['special_text']:,} strings of special tokens stayed text (--allow-special)")
 
 
-def audit_tokenizer(tokenizer: Path, *, counts: Path | None, as_json: bool) -> None:
+def audit_tokenizer(tokenizer: Path, *, counts: Path | None, quiet: bool, as_json: bool) -> None:
     """Print what can be said of a vocabulary without documents."""
     from dataclasses import asdict
 
     from tokenizer.evaluation.audit import audit_subject
     from tokenizer.evaluation.files import open_subject
 
-    found = audit_subject(open_subject(tokenizer), _word_counts(counts))
+    note = note_to(quiet)
+    with explained(note):
+        found = audit_subject(open_subject(tokenizer, note), _word_counts(counts))
     if as_json:
         print_json(asdict(found))
         return

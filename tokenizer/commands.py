@@ -19,7 +19,8 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress display")]
 Seed = Annotated[int, typer.Option(help="decides which documents are held out")]
 Page = Annotated[
-    list[str] | None, typer.Option(help="field(s) that name a page: its translations and versions stay on one side")
+    list[str] | None,
+    typer.Option(help="field(s) that name a page (default: page): its translations and versions stay on one side"),
 ]
 Counts = Annotated[Path | None, typer.Option(help="counts of the training text: tells which tokens are under-trained")]
 
@@ -29,11 +30,17 @@ def count(
     documents: Documents,
     out: Annotated[Path, typer.Option(help="folder for the tables; finished files in it are not counted again")],
     pattern: Annotated[
-        str, typer.Option(help="how text is cut into words: a preset or a regular expression")
+        str,
+        typer.Option(
+            help="how text is cut into words: o200k, o200k-1digit, llama3, qwen2.5, qwen3.5, deepseek-v3, gpt2, "
+            "or a regular expression"
+        ),
     ] = "o200k",
-    clip: Annotated[int, typer.Option(help="occurrences of a word that one document adds at most; 0: all")] = 10,
-    holdout: Annotated[float, typer.Option(help="share of documents held out for `evaluate`")] = 0.02,
-    dev: Annotated[float, typer.Option(help="share of documents that language weights are chosen on")] = 0.02,
+    clip: Annotated[int, typer.Option(min=0, help="occurrences of a word that one document adds at most; 0: all")] = 10,
+    holdout: Annotated[float, typer.Option(min=0, max=1, help="share of documents held out for `evaluate`")] = 0.02,
+    dev: Annotated[
+        float, typer.Option(min=0, max=1, help="share of documents that language weights are chosen on")
+    ] = 0.02,
     seed: Seed = 0,
     page: Page = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes; all cores by default")] = None,
@@ -67,7 +74,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a vocabulary from counts; a killed training goes on where it was."""
-    from tokenizer.actions import train_from_counts
+    from tokenizer.train_action import train_from_counts
 
     train_from_counts(
         counts, out, vocab_size=vocab_size, languages=languages, most_loss=most_loss, special=special,
@@ -93,8 +100,11 @@ def evaluate(
         list[str] | None, typer.Option(help="take the pages that these languages share")
     ] = None,
     page: Page = None,
-    holdout: Annotated[float | None, typer.Option(help="evaluate only what `count` held out with this share")] = None,
+    holdout: Annotated[
+        float | None, typer.Option(min=0, max=1, help="evaluate only what `count` held out with this share")
+    ] = None,
     seed: Seed = 0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Measure a tokenizer on documents, per language and domain, beside public vocabularies."""
@@ -103,7 +113,7 @@ def evaluate(
     evaluate_tokenizer(
         tokenizer, documents, out=out, others=with_ or [], yardsticks=yardstick, counts=counts,
         parallel=parallel or [], parallel_languages=parallel_language or [], page=page, holdout=holdout, seed=seed,
-        as_json=json,
+        quiet=quiet, as_json=json,
     )  # fmt: skip
 
 
@@ -113,8 +123,11 @@ def compare(
     documents: Annotated[list[Path], typer.Option(help="documents to compare on")],
     out: Annotated[Path, typer.Option(help="folder for evaluation.html and .json")],
     page: Page = None,
-    holdout: Annotated[float | None, typer.Option(help="only what `count` held out with this share")] = None,
+    holdout: Annotated[
+        float | None, typer.Option(min=0, max=1, help="only what `count` held out with this share")
+    ] = None,
     seed: Seed = 0,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Several tokenizers side by side on the same documents; the first is the one looked at."""
@@ -123,7 +136,7 @@ def compare(
     first, *others = tokenizers
     evaluate_tokenizer(
         first, documents, out=out, others=others, yardsticks=[], counts=None, parallel=[], parallel_languages=[],
-        page=page, holdout=holdout, seed=seed, as_json=json,
+        page=page, holdout=holdout, seed=seed, quiet=quiet, as_json=json,
     )  # fmt: skip
 
 
@@ -134,7 +147,7 @@ def export(
     vocab_size: Annotated[
         int | None, typer.Option(help="cut to the vocabulary that training to this size gives")
     ] = None,
-    model_max_length: Annotated[int | None, typer.Option(help="tokens, for tokenizer_config.json")] = None,
+    model_max_length: Annotated[int | None, typer.Option(min=1, help="tokens, for tokenizer_config.json")] = None,
     json: Json = False,
 ) -> None:
     """Write a tokenizer anew: another size, another model length, or somebody's tokenizer.json in our layout."""
@@ -146,7 +159,7 @@ def export(
 @group.command(epilog="Example: curate tokenizer encode tok200k runs/web-demo/documents/*.parquet --out ids")
 def encode(
     tokenizer: Tokenizer,
-    shards: Annotated[list[Path], typer.Argument(help="Parquet files with id and text")],
+    documents: Documents,
     out: Annotated[Path, typer.Option(help="folder: one shard of ids for each file; finished ones are kept")],
     engine: Annotated[str, typer.Option(help="auto takes the fastest that is exact")] = "auto",
     allow_special: Annotated[list[str] | None, typer.Option(help="special token(s) that text may name; `all`")] = None,
@@ -156,12 +169,14 @@ def encode(
     """Texts to ids, by the fastest engine whose ids are Hugging Face's."""
     from tokenizer.actions import encode_shards
 
-    encode_shards(tokenizer, shards, out, engine=engine, allow_special=allow_special or [], quiet=quiet, as_json=json)
+    encode_shards(
+        tokenizer, documents, out, engine=engine, allow_special=allow_special or [], quiet=quiet, as_json=json
+    )
 
 
 @group.command(epilog="Example: curate tokenizer audit tok200k --counts counts")
-def audit(tokenizer: Tokenizer, counts: Counts = None, json: Json = False) -> None:
+def audit(tokenizer: Tokenizer, counts: Counts = None, quiet: Quiet = False, json: Json = False) -> None:
     """Look at a vocabulary by itself: dead rows, under-trained tokens, digits, longest tokens per script."""
     from tokenizer.actions import audit_tokenizer
 
-    audit_tokenizer(tokenizer, counts=counts, as_json=json)
+    audit_tokenizer(tokenizer, counts=counts, quiet=quiet, as_json=json)

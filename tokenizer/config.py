@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from curation.pipeline.config import Frozen
-from tokenizer.vocabulary import DEFAULT_SPECIALS
+from curation.pipeline.errors import UsageError
+from tokenizer.vocabulary import DEFAULT_SPECIALS, check_specials
 
-Share = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class TrainConfig(Frozen):
@@ -25,21 +26,22 @@ class TrainConfig(Frozen):
     special_tokens: list[str] = Field(list(DEFAULT_SPECIALS), description="after the merges; padded to 64 rows")
     clip: int | None = Field(10, ge=1, description="occurrences of a word that one document adds at most")
     min_frequency: int = Field(0, ge=0, description="smallest count of a pair that is merged")
-    max_token_length: int | None = Field(None, ge=1, description="longest token in bytes, inclusive")
+    max_token_length: int | None = Field(None, ge=2, description="longest token in bytes, inclusive")
     holdout: float = Field(0.02, ge=0, lt=0.5, description="share of documents held out for the evaluation")
     dev: float = Field(0.02, ge=0, lt=0.5, description="share of documents that the language weights are chosen on")
 
     @field_validator("special_tokens")
     @classmethod
-    def _distinct(cls, names: list[str]) -> list[str]:
-        if len(set(names)) < len(names) or "" in names:
-            raise ValueError("special tokens must be distinct and not empty")
+    def _special(cls, names: list[str]) -> list[str]:
+        try:
+            check_specials(names)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
         return names
 
     @field_validator("pattern")
     @classmethod
     def _known(cls, text: str) -> str:
-        from curation.pipeline.errors import UsageError
         from tokenizer.splitting.patterns import pattern_of
 
         try:

@@ -83,15 +83,20 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 def parquet_batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     """The columns that there are, `rows` rows at a time; UsageError with the file where it is damaged."""
     with open_parquet(path) as file:
-        batches = file.iter_batches(rows, columns=[name for name in file.schema_arrow.names if name in columns])
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except (pa.ArrowException, OSError) as error:
-                raise UsageError(f"{path}: cannot be read ({' '.join(str(error).split())})", DAMAGED) from None
-            yield batch
+        found = [name for name in file.schema_arrow.names if name in columns]
+        yield from readable(file.iter_batches(rows, columns=found), path)
+
+
+def readable(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """Batches of a Parquet file; Arrow's errors with its name."""
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError) as error:
+            raise UsageError(f"{path}: cannot be read ({' '.join(str(error).split())})", DAMAGED) from None
+        yield batch
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

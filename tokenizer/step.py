@@ -65,6 +65,7 @@ def train_tokenizer(context: TaskContext) -> None:
     from tokenizer.config import TrainConfig
     from tokenizer.counting.count import merge_counts
     from tokenizer.counting.splits import DEV, TRAIN
+    from tokenizer.encoding.encode import open_encoder
     from tokenizer.formats.export import export
     from tokenizer.training.build import build
 
@@ -84,6 +85,7 @@ def train_tokenizer(context: TaskContext) -> None:
         for path in tables.values():
             path.unlink(missing_ok=True)
     export(built.vocabulary, folder)
+    open_encoder(folder)  # the check of engines is remembered: else every worker would do it, all at the same time
     checkpoint.unlink(missing_ok=True)
     context.counts["vocab_size"] = built.vocabulary.vocab_size
     if built.training.warning:
@@ -94,12 +96,14 @@ def copy_tokenizer(context: TaskContext) -> None:
     """A given tokenizer's files as `tokenizer/`, checked as for encoding."""
     import shutil
 
+    from tokenizer.encoding.encode import open_encoder
     from tokenizer.encoding.source import open_tokenizer
     from tokenizer.formats.tokenizer_json import TOKENIZER_JSON
 
     folder = context.folder(TOKENIZER)
     for file in context.task.files:
         shutil.copyfile(file["path"], folder / file["name"])
+    open_encoder(folder)  # as in `train_tokenizer`
     opened = open_tokenizer(folder / TOKENIZER_JSON)
     context.counts["vocab_size"] = opened.source.vocabulary.vocab_size if opened.source.vocabulary else 0
 
@@ -133,8 +137,7 @@ def evaluate_tokenizer(context: TaskContext) -> None:
     def documents() -> Iterator[pa.RecordBatch]:
         for _, _, source, batches in context.all_shards(COLUMNS):
             kept = kept_documents(batches, source)
-            for batch in only(kept, HOLDOUT, config["seed"], holdout=config["holdout"]):
-                yield batch
+            yield from only(kept, HOLDOUT, config["seed"], holdout=config["holdout"])
 
     if next(documents(), None) is None:
         context.warnings.append("tokenizer: no document is held out, so it is not evaluated (tokenizer.train.holdout)")
@@ -169,13 +172,13 @@ def _train(config: Any, builder: PlanBuilder) -> str:
 
 
 def _given(text: str, builder: PlanBuilder) -> str:
-    from tokenizer.encoding.source import open_tokenizer
+    from tokenizer.encoding.source import open_tokenizer, tokenizer_file
     from tokenizer.formats.manifest import MANIFEST, is_tokenizer_directory, read_manifest
     from tokenizer.formats.tokenizer_json import TOKENIZER_JSON
 
     path = builder.base / text
     opened = open_tokenizer(path)
-    file = path / TOKENIZER_JSON if path.is_dir() else path
+    file = tokenizer_file(path)
     names = {TOKENIZER_JSON: file}
     if is_tokenizer_directory(file.parent):
         names = {name: file.parent / name for name in (MANIFEST, *read_manifest(file.parent)["files"])}

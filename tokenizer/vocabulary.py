@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -82,13 +83,7 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         check_merges(self.merges)
-        if len(set(self.specials)) != len(self.specials) or "" in self.specials:
-            raise UsageError(f"special tokens must be distinct and not empty: {list(self.specials)}")
-        for special in self.specials:
-            if RESERVED.fullmatch(special):
-                raise UsageError(
-                    f"special token {special!r} is one of the padding names", "leave it out; padding adds it"
-                )
+        check_specials(self.specials)
 
     @property
     def vocab_size(self) -> int:
@@ -131,6 +126,15 @@ class Vocabulary:
         text = hashlib.sha256(b"curate tokenizer 1\n" + canonical_json(head) + b"\n")
         text.update(self.merges.astype("<i4").tobytes())
         return text.hexdigest()
+
+
+def check_specials(specials: Sequence[str]) -> None:
+    """UsageError unless they are distinct, not empty and none of the padding names."""
+    if len(set(specials)) != len(specials) or "" in specials:
+        raise UsageError(f"special tokens must be distinct and not empty: {list(specials)}")
+    for special in specials:
+        if RESERVED.fullmatch(special):
+            raise UsageError(f"special token {special!r} is one of the padding names", "leave it out; padding adds it")
 
 
 def check_merges(merges: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from packing.export.job import Job, Written, synced, write_bytes
-from packing.export.tables import FILE_TOKENS, batches, schema, whole_files
+from packing.export.tables import batches, rows_per_file, schema, whole_files
 
 
 def write(job: Job) -> Written:
@@ -21,8 +21,7 @@ def write(job: Job) -> Written:
     for stage, info in enumerate(job.manifest.stages):
         folder = job.out / f"stage{stage}"
         folder.mkdir()
-        most = max(1, FILE_TOKENS // job.manifest.sequence_length)
-        count = max(1, -(-info.sequences // most))
+        count = max(1, -(-info.sequences // rows_per_file(job)))
         names = [f"data-{number:05}-of-{count:05}.arrow" for number in range(count)]
         for name, content in zip(names, whole_files(job, batches(job, stage)), strict=True):
             with open(folder / name, "wb") as file:

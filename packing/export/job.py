@@ -76,7 +76,7 @@ def copy_rows(job: Job, shards: list[ShardInfo], path: Path) -> None:
 def link_file(source: Path, target: Path) -> None:
     """A hard link; raises UsageError on another file system."""
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)  # link(2) does not follow: a run's folder holds symbolic links
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
             raise

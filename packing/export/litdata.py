@@ -25,9 +25,11 @@ def write(job: Job) -> Written:
     """A dataset for each stage."""
     manifest, rows = job.manifest, 0
     length = manifest.sequence_length
-    config = {
+    data_format = f"no_header_tensor:{TYPE_NUMBERS[job.dtype.name]}"
+    config: dict[str, Any] = {
         "chunk_bytes": CHUNK_BYTES, "chunk_size": None, "compression": None, "encryption": None,
-        "data_format": [f"no_header_tensor:{TYPE_NUMBERS[job.dtype.name]}"], "data_spec": LEAF, "item_loader": "TokensLoader",
+        "data_format": [data_format],
+        "data_spec": LEAF, "item_loader": "TokensLoader",
     }  # fmt: skip
     for stage in range(len(manifest.stages)):
         folder = job.out / f"stage{stage}"

@@ -47,11 +47,14 @@ class Exported:
     usage: list[str]
 
 
-def export(directory: Path, to: str, out: Path, *, link: bool = False, dtype: str = "uint32") -> Exported:
+def export(
+    directory: Path, to: str, out: Path, *, link: bool = False, dtype: str = "uint32", final: Path | None = None
+) -> Exported:
     """Write `directory` to the new folder `out` in the format `to`.
 
     `link`: hard links instead of copies where the rows are the format's own.  `dtype`: uint16 halves the size for
-    vocabularies of at most 65,536 rows.  Raises UsageError: no finished directory, damaged rows, an unknown format,
+    vocabularies of at most 65,536 rows.  `final`: what `out` will be called where the caller moves it, for paths
+    that a format writes down.  Raises UsageError: no finished directory, damaged rows, an unknown format,
     ids that do not fit, an `out` that exists.
     """
     if to not in FORMATS:
@@ -68,7 +71,7 @@ def export(directory: Path, to: str, out: Path, *, link: bool = False, dtype: st
     filling = temporary_name(out)
     filling.mkdir()
     try:
-        job = Job(directory, manifest, filling, out.absolute(), link, DTYPES[dtype])
+        job = Job(directory, manifest, filling, (final or out).absolute(), link, DTYPES[dtype])
         written: Written = import_module(f"packing.export.{to}").write(job)
         usage = [*written.usage, *_general(directory, manifest)]
         write_bytes(filling / "README.md", _readme(job, to, written.rows, usage).encode())

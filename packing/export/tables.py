@@ -58,9 +58,14 @@ def batches(job: Job, stage: int) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays([ids, *lists, names], schema=made)
 
 
+def rows_per_file(job: Job) -> int:
+    """Rows of every file but the last."""
+    return max(1, FILE_TOKENS // job.manifest.sequence_length)
+
+
 def whole_files(job: Job, source: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
     """The batches of each file: FILE_TOKENS tokens, the last one less; at least one file."""
-    most = max(1, FILE_TOKENS // job.manifest.sequence_length)
+    most = rows_per_file(job)
     content: list[pa.RecordBatch] = []
     rows = files_made = 0
     for batch in source:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from packing.loader.batch import Batch
     from packing.loader.dataset import PackedDataset, PackedSequence
     from packing.loader.loader import PackedLoader
+    from packing.loader.origin import Origin, who
     from packing.loader.state import StateError
     from packing.loader.tensors import TensorBatch, TensorDataset, TensorLoader
-    from packing.loader.who import Origin, who
 
 _HOME = {
     "Batch": "batch",
@@ -27,8 +27,8 @@ _HOME = {
     "TensorBatch": "tensors",
     "TensorDataset": "tensors",
     "TensorLoader": "tensors",
-    "Origin": "who",
-    "who": "who",
+    "Origin": "origin",
+    "who": "origin",
 }
 
 __all__ = [

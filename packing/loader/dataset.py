@@ -5,9 +5,10 @@ Opening reads the manifest only; nothing is scanned or built, whatever the size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from packing.layout.files import LENGTH, SEGMENT
 from packing.layout.manifest import LayoutError, Manifest
 from packing.loader.schedule import Schedule
-from packing.loader.shards import Shards
+from packing.loader.shards import OpenShard, Shards
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class PackedSequence:
 
 
 class Run(NamedTuple):
-    """Sequences that follow each other in a shard: `size` of them from number `at` of the batch on, from `row` of `shard`."""
+    """Sequences at … at + size - 1 of a batch, which follow each other in `shard` from `row` on."""
 
     at: int
     shard: int
@@ -62,6 +63,20 @@ class Places:
         return runs
 
 
+@dataclass(frozen=True)
+class Fragments:
+    """Of the sequences of a batch: fragments of each int64[n], their lengths uint32[f], and where their records lie."""
+
+    counts: NDArray[np.int64]
+    lengths: NDArray[np.uint32]
+    spans: list[tuple[OpenShard, int, int]]
+
+    def segments(self) -> NDArray[np.void]:
+        """SEGMENT records [f], in order."""
+        parts = [shard.segments[first:last] for shard, first, last in self.spans]
+        return np.concatenate(parts) if parts else np.empty(0, SEGMENT)
+
+
 class PackedDataset:
     """`dataset[i]` is the i-th sequence of the stage.  Picklable: a copy opens the directory again."""
 
@@ -81,47 +96,56 @@ class PackedDataset:
     def __getitem__(self, number: int) -> PackedSequence:
         if not -len(self) <= number < len(self):
             raise IndexError(f"sequence {number} of a stage of {len(self)}")
-        places = self.places(number % len(self), number % len(self) + 1)
+        places = self.places([number % len(self)])
         tokens = np.empty(self.manifest.sequence_length, np.uint32)
         self.read_tokens(places, tokens)
-        _, lengths = self.read_lengths(places)
-        return PackedSequence(tokens, lengths, self.read_segments(places))
+        fragments = self.fragments(places)
+        return PackedSequence(tokens, fragments.lengths, fragments.segments())
 
-    def places(self, start: int, stop: int) -> Places:
-        """Where the sequences start … stop - 1 lie."""
-        return Places([self.shards.find(queue, row) for queue, row in self.schedule.locate(start, stop)])
+    def tokens(self, numbers: Sequence[int]) -> NDArray[np.int64]:
+        """Tokens of these sequences, int64[n, L] with padding."""
+        made = np.empty((len(numbers), self.manifest.sequence_length), np.int64)
+        self.read_tokens(self.places(numbers), made.reshape(-1))
+        return made
+
+    def places(self, numbers: Sequence[int]) -> Places:
+        """Where sequences lie; a range of step 1 is found in one go."""
+        if isinstance(numbers, range) and numbers.step == 1 and numbers:
+            found = self.schedule.locate(numbers.start, numbers.stop)
+        else:
+            found = [self.schedule.locate_one(number) for number in numbers]
+        return Places([self.shards.find(queue, row) for queue, row in found])
 
     def read_tokens(self, places: Places, out: NDArray[np.integer]) -> None:
         """Copy the rows to the front of `out`, [at least n · L] of any integer type that holds the ids."""
         length = self.manifest.sequence_length
-        for at, shard, row, count in places.runs:
-            rows = self.shards.open(shard).rows[row : row + count]
-            out[at * length : (at + count) * length].reshape(count, length)[:] = rows
+        for at, number, row, size in places.runs:
+            rows = self.shards.open(number).rows[row : row + size]
+            out[at * length : (at + size) * length] = rows.reshape(-1)
 
-    def read_lengths(self, places: Places) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """(fragments of each sequence int64[n], their lengths uint32[f] in tokens)."""
-        counts = np.empty(len(places.where), np.int64)
-        lengths = []
-        for at, number, row, count in places.runs:
+    def fragments(self, places: Places) -> Fragments:
+        """Which fragments the sequences have.  Raises LayoutError when the index is damaged."""
+        counts: list[int] = []
+        spans = []
+        for _, number, row, size in places.runs:
             shard = self.shards.open(number)
-            starts = shard.starts[row : row + count + 1].astype(np.int64)
-            np.subtract(starts[1:], starts[:-1], out=counts[at : at + count])
-            lengths.append(shard.lengths[starts[0] : starts[-1]])
-        if counts.min(initial=0) < 0 or sum(map(len, lengths)) != counts.sum():
+            starts = shard.starts[row : row + size + 1].tolist()
+            counts += [b - a for a, b in pairwise(starts)]
+            spans.append((shard, starts[0], starts[-1]))
+        lengths = [shard.lengths[first:last] for shard, first, last in spans]
+        if min(counts, default=0) < 0 or sum(map(len, lengths)) != sum(counts):
             raise LayoutError(f"{self.directory}: the fragment index is damaged; `curate shards verify` names the file")
-        return counts, np.concatenate(lengths, dtype=LENGTH) if lengths else np.empty(0, LENGTH)
+        return Fragments(
+            np.array(counts, np.int64),
+            np.concatenate(lengths) if lengths else np.empty(0, LENGTH),
+            spans,
+        )
 
-    def read_segments(self, places: Places) -> NDArray[np.void]:
-        """SEGMENT records [f] of the sequences' fragments, in order."""
-        parts = [self.shards.open(shard).segments[first:last] for shard, first, last in self._stretches(places)]
-        return np.concatenate(parts) if parts else np.empty(0, SEGMENT)
-
-    def read_offsets(self, places: Places) -> NDArray[np.int64]:
-        """Where each fragment begins in its document, int64[f] tokens."""
-        parts = [self.shards.offsets(shard)[first:last] for shard, first, last in self._stretches(places)]
-        return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-    def _stretches(self, places: Places) -> Iterator[tuple[int, int, int]]:
-        for _, number, row, count in places.runs:
-            starts = self.shards.open(number).starts
-            yield number, int(starts[row]), int(starts[row + count])
+    def read_offsets(self, places: Places, fragments: Fragments) -> NDArray[np.int64]:
+        """Position that each fragment's first id has in its document, int64[f]; a BOS before the document counts."""
+        parts = [
+            self.shards.offsets(run.shard)[first:last]
+            for run, (_, first, last) in zip(places.runs, fragments.spans, strict=True)
+        ]
+        made = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        return made + (made > 0) if self.manifest.policy.get("bos") == "doc" else made

@@ -141,10 +141,10 @@ class PackedLoader:
         """Where the rows of this rank's micro-batches `mine` of the step at `start` lie."""
         if self.balance == "none":
             first = {micro: start + (micro * self.world + self.rank) * self.rows for micro in mine}
-            return {micro: self.dataset.places(at, at + self.rows) for micro, at in first.items()}
-        places = self.dataset.places(start, start + self.global_batch)
-        counts, lengths = self.dataset.read_lengths(places)
-        costs = attention_costs(counts, lengths, self.manifest.sequence_length)
+            return {micro: self.dataset.places(range(at, at + self.rows)) for micro, at in first.items()}
+        places = self.dataset.places(range(start, start + self.global_batch))
+        fragments = self.dataset.fragments(places)
+        costs = attention_costs(fragments.counts, fragments.lengths, self.manifest.sequence_length)
         parts = balanced_parts(costs, self.world * self.accumulation)
         return {micro: places.take(parts[micro * self.world + self.rank]) for micro in mine}
 
@@ -153,15 +153,15 @@ class PackedLoader:
         arrays = allocate(padded_tokens(self.rows, length))
         self.dataset.read_tokens(places, arrays[0])
         arrays[0][self.rows * length :] = self.manifest.pad_id
-        counts, lengths = self.dataset.read_lengths(places)
+        fragments = self.dataset.fragments(places)
         return build_batch(
             arrays,
-            counts,
-            lengths,
-            self.dataset.read_segments(places),
+            fragments.counts,
+            fragments.lengths,
+            fragments.segments(),
             length,
             self.max_segments,
-            self.dataset.read_offsets(places) if self.positions == "document" else None,
+            self.dataset.read_offsets(places, fragments) if self.positions == "document" else None,
             next_sequence,
         )
 

@@ -2,8 +2,8 @@
 
 `order/stageN.u16` names the queue of each sequence; its row is the number of earlier sequences of that queue, in
 this stage and the stages before (a later stage goes on where the earlier one ended, so that no row is served
-twice).  Counts are kept at every BLOCK sequences, and only as far as somebody has asked: the first batch of a
-stage 0 costs nothing, resuming at g counts g sequences once (about 1 ns each).
+twice).  Counts are kept at every block of sequences, and only as far as somebody has asked: the first batch of
+stage 0 costs nothing, resuming at g counts the g sequences before it once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from packing.layout.files import QUEUE, order_path
 from packing.layout.manifest import LayoutError, Manifest
 
-BLOCK = 1 << 14  # sequences between two kept counts: 20 µs to count one, 16 KiB of counts per million at 32 queues
-READ = 1 << 22  # sequences counted at once
+SMALLEST = 1 << 8  # sequences of a block, at least
+KEPT = 1 << 22  # counts kept, about: 32 MiB, whatever the number of queues and sequences
+READ = 1 << 20  # sequences counted at once
 
 
 class Schedule:
@@ -32,12 +33,15 @@ class Schedule:
         self._rows = [queue.rows for queue in manifest.queues]
         before = np.zeros(len(self._queues), np.int64)
         for earlier in range(stage):
-            path = order_path(directory, earlier)
-            check_size(path, manifest.stages[earlier].sequences * QUEUE.itemsize)
-            before += self._count(np.memmap(path, QUEUE, mode="r")) if path.stat().st_size else 0
+            path, total = order_path(directory, earlier), manifest.stages[earlier].sequences
+            check_size(path, total * QUEUE.itemsize)
+            for at in range(0, total, READ):
+                before += self._count(read_order(path, at, min(READ, total - at)))
         check_size(self._path, self.sequences * QUEUE.itemsize)
         self._order = np.asarray(np.memmap(self._path, QUEUE, mode="r")) if self.sequences else np.empty(0, QUEUE)
-        self._kept = [before]
+        wanted = len(self._queues) * self.sequences // KEPT
+        self._block = max(SMALLEST, 1 << wanted.bit_length())
+        self._kept = before[None]  # [blocks, queues]: sequences of each queue before a block
         self._at, self._counts = 0, before.tolist()  # where the last question ended: the next one usually begins there
 
     def locate(self, start: int, stop: int) -> list[tuple[int, int]]:
@@ -54,17 +58,44 @@ class Schedule:
         self._at, self._counts = stop, counts
         return found
 
+    def locate_one(self, number: int) -> tuple[int, int]:
+        """(queue, row) of one sequence: for random access, which needs the count of one queue only."""
+        if not 0 <= number < self.sequences:
+            raise IndexError(f"sequence {number} of a stage of {self.sequences}")
+        block = number // self._block
+        while len(self._kept) <= block:
+            self._keep_more()
+        queue = int(self._order[number])
+        if queue >= len(self._rows):
+            raise self._damaged(queue)
+        row = int(self._kept[block, queue]) + int(
+            np.count_nonzero(self._order[block * self._block : number] == self._order[number])
+        )
+        if row >= self._rows[queue]:
+            raise self._damaged(queue)
+        return queue, row
+
     def _before(self, start: int) -> list[int]:
         """Sequences of each queue before `start`."""
-        block = start // BLOCK
-        if block * BLOCK <= self._at <= start:
+        block = start // self._block
+        if 0 <= start - self._at <= self._block:
             near, counts = self._at, self._counts
         else:
             while len(self._kept) <= block:
-                at = (len(self._kept) - 1) * BLOCK
-                self._kept.append(self._kept[-1] + self._count(self._order[at : at + BLOCK]))
-            near, counts = block * BLOCK, self._kept[block].tolist()
+                self._keep_more()
+            near, counts = block * self._block, self._kept[block].tolist()
         return (counts + self._count(self._order[near:start])).tolist() if near < start else list(counts)
+
+    def _keep_more(self) -> None:
+        """Count the next blocks, about READ sequences."""
+        at = (len(self._kept) - 1) * self._block
+        part = read_order(self._path, at, min(max(READ, self._block), self.sequences - at))
+        if part.max() >= len(self._queues):
+            raise self._damaged(int(part.max()))
+        blocks = -(-part.size // self._block)
+        cell = np.repeat(np.arange(blocks) * len(self._queues), self._block)[: part.size] + part
+        counts = np.bincount(cell, minlength=blocks * len(self._queues)).reshape(blocks, -1)
+        self._kept = np.concatenate([self._kept, self._kept[-1] + np.cumsum(counts, axis=0)])
 
     def _damaged(self, queue: int) -> LayoutError:
         what = (
@@ -76,13 +107,15 @@ class Schedule:
 
     def _count(self, queues: NDArray[np.uint16]) -> NDArray[np.int64]:
         """Sequences of each queue, int64[queues]."""
-        total = np.zeros(len(self._queues), np.int64)
-        for at in range(0, len(queues), READ):
-            part = np.bincount(queues[at : at + READ], minlength=total.size)
-            if part.size > total.size:
-                raise self._damaged(part.size - 1)
-            total += part
-        return total
+        counts = np.bincount(queues, minlength=len(self._queues))
+        if counts.size > len(self._queues):
+            raise self._damaged(counts.size - 1)
+        return counts
+
+
+def read_order(path: Path, start: int, count: int) -> NDArray[np.uint16]:
+    """Part of an order file, read and not mapped: pages of a map would count as memory in use."""
+    return np.fromfile(path, QUEUE, count, offset=start * QUEUE.itemsize)
 
 
 def check_size(path: Path, expected: int) -> None:

@@ -7,7 +7,7 @@ for batch in DataLoader(loader, batch_size=None, num_workers=2):   # also works:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import TypedDict
 
@@ -74,4 +74,8 @@ class TensorDataset(Dataset[Tensor]):  # type: ignore[misc]
         return len(self.dataset)
 
     def __getitem__(self, number: int) -> Tensor:
-        return torch.from_numpy(self.dataset[number].tokens.astype("int64"))
+        return self.__getitems__([number])[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[Tensor]:
+        """Several at once: what a DataLoader asks for, at a fraction of the cost of one by one."""
+        return list(torch.from_numpy(self.dataset.tokens(numbers)).unbind(0))

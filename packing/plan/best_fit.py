@@ -34,12 +34,11 @@ class Moves:
 
 def length_histogram(lengths: NDArray[np.int64] | NDArray[np.int32], L: int) -> NDArray[np.int64]:
     """int64[L + 1]: how many fragments have each length.  Raises ValueError for one outside 1 … L."""
-    counts = np.zeros(L + 1, np.int64)
-    for begin in range(0, lengths.size, CHUNK):
-        part = lengths[begin : begin + CHUNK]
-        if part.min() < 1 or part.max() > L:
-            raise ValueError(f"a fragment of {part.max()} or {part.min()} tokens does not fit 1 … {L}: cut it first")
-        counts += np.bincount(part, minlength=L + 1)
+    if lengths.size and (lengths.min() < 1 or lengths.max() > L):
+        raise ValueError(f"a fragment of {lengths.max()} or {lengths.min()} tokens does not fit 1 … {L}: cut it first")
+    counts = np.bincount(lengths[:CHUNK], minlength=L + 1)
+    for begin in range(CHUNK, lengths.size, CHUNK):
+        counts += np.bincount(lengths[begin : begin + CHUNK], minlength=L + 1)
     return counts
 
 
@@ -54,7 +53,7 @@ def best_fit_moves(counts: NDArray[np.int64], L: int, carried: NDArray[np.int64]
     state = np.zeros(6, np.int64)
     words = (L >> 6) + 1
     table = np.empty((4 * lengths.size + 64, 5), np.int64)
-    head = np.full(L + 1, -1, np.int64)
+    head = np.zeros(L + 1, np.int64)
     # A move that leaves part of a group makes a slot; at most two moves of a length do, the others reuse one.
     slots = np.empty((rooms.size + 2 * lengths.size + 1, 3), np.int64)
     bits, summary = np.zeros(words, np.uint64), np.zeros((words >> 6) + 1, np.uint64)
@@ -70,23 +69,23 @@ def assign(lengths: NDArray[np.int64] | NDArray[np.int32], moves: Moves, L: int,
     order by how many fragments a sequence holds.  Carried ones keep their numbers.
     """
     table = moves.table
-    first = np.zeros(L + 1, np.int64)
     starts = np.flatnonzero(np.diff(table[:, LENGTH], prepend=-1))
-    first[table[starts, LENGTH]] = starts
-    cursor = np.zeros((L + 1, 3), np.int64)
-    cursor[:, 0] = first
+    cursor = np.zeros((L + 1, 3), np.int64)  # by length; what is never touched costs nothing
+    cursor[table[starts, LENGTH], 0] = starts
     out = np.empty(lengths.size, np.int64)
-    number = np.empty(moves.bins, np.int64)
+    if moves.bins > np.iinfo(np.uint32).max:
+        raise ValueError(f"{moves.bins:,} sequences in one plan: pack by windows, or in several parts")
+    number = np.empty(moves.bins, np.uint32)  # half the memory: a plan of 10⁸ documents stays under 2 GiB
     number[:carried] = np.arange(carried)
     _assign(lengths.astype(np.int32, copy=False), table, cursor, carried, number, out)
     return out
 
 
-def _best_fit(lengths, counts, L, carried, state, table, head, slots, bits, summary):  # type: ignore[no-untyped-def]
+def _best_fit_loop(lengths, counts, L, carried, state, table, head, slots, bits, summary):  # type: ignore[no-untyped-def]
     """The moves, until `table` is full (False: call again with a longer one) or all is placed (True).
 
-    A slot is (first sequence, number of sequences, next slot) of sequences with one room; `head` has the first
-    slot of each room, `bits` the rooms that have one, `summary` the words of `bits` that are not 0.
+    A slot is (first sequence, number of sequences, next slot) of sequences with one room; `head` has 1 + the first
+    slot of each room (0: none), `bits` the rooms that have one, `summary` the words of `bits` that are not 0.
     """
     one, six_bits = np.uint64(1), np.int64(63)
     at, left, bins, used, free, done = state[0], state[1], state[2], state[3], state[4], state[5]
@@ -94,8 +93,8 @@ def _best_fit(lengths, counts, L, carried, state, table, head, slots, bits, summ
         room = carried[done]
         if room > 0:
             slots[free, 0], slots[free, 1], slots[free, 2] = done, 1, head[room]
-            head[room] = free
             free += 1
+            head[room] = free
             bits[room >> 6] |= one << np.uint64(room & six_bits)
             summary[room >> 12] |= one << np.uint64((room >> 6) & six_bits)
         done += 1
@@ -149,13 +148,13 @@ def _best_fit(lengths, counts, L, carried, state, table, head, slots, bits, summ
                 bins += take
                 free += 1
             else:
-                slot = head[room]
+                slot = head[room] - 1
                 there = slots[slot, 1]
                 take = min(take, there)
                 begin = slots[slot, 0] + there - take
                 if take == there:
                     head[room] = slots[slot, 2]
-                    if head[room] < 0:
+                    if head[room] == 0:
                         bits[room >> 6] &= ~(one << np.uint64(room & six_bits))
                         if bits[room >> 6] == 0:
                             summary[room >> 12] &= ~(one << np.uint64((room >> 6) & six_bits))
@@ -170,7 +169,7 @@ def _best_fit(lengths, counts, L, carried, state, table, head, slots, bits, summ
             rest = room - each * size
             if rest > 0:
                 slots[slot, 0], slots[slot, 1], slots[slot, 2] = begin, take, head[rest]
-                head[rest] = slot
+                head[rest] = slot + 1
                 bits[rest >> 6] |= one << np.uint64(rest & six_bits)
                 summary[rest >> 12] |= one << np.uint64((rest >> 6) & six_bits)
         at += 1
@@ -178,7 +177,7 @@ def _best_fit(lengths, counts, L, carried, state, table, head, slots, bits, summ
     return True
 
 
-def _assign(lengths, table, cursor, carried, number, out):  # type: ignore[no-untyped-def]
+def _assign_loop(lengths, table, cursor, carried, number, out):  # type: ignore[no-untyped-def]
     """Walk the fragments once: each length has a cursor (move, sequence in it, fragments in that); then renumber."""
     opened = carried
     for i in range(lengths.size):
@@ -202,5 +201,5 @@ def _assign(lengths, table, cursor, carried, number, out):  # type: ignore[no-un
         out[i] = number[out[i]]
 
 
-_best_fit = cached_kernel(_best_fit)
-_assign = cached_kernel(_assign)
+_best_fit = cached_kernel(_best_fit_loop)
+_assign = cached_kernel(_assign_loop)

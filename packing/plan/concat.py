@@ -1,4 +1,4 @@
-"""Concatenate and chop: every document joined, cut every L tokens.  For comparison: it cuts documents that would fit."""
+"""Concatenate and chop: all documents end to end, cut every L tokens.  For comparison: it cuts what would fit."""
 
 from __future__ import annotations
 

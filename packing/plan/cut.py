@@ -36,7 +36,8 @@ class Fragments:
     @property
     def unfinished(self) -> NDArray[np.bool_]:
         """True where the document goes on elsewhere or was truncated: no EOS ends the fragment."""
-        return (self.flags & LAST) == 0
+        found: NDArray[np.bool_] = (self.flags & LAST) == 0
+        return found
 
 
 def cut_documents(
@@ -92,9 +93,7 @@ def _whole(doc: NDArray[np.int64], length: NDArray[np.int64], full: NDArray[np.i
 Ends = tuple[NDArray[np.int64], NDArray[np.int64]]  # first token of each piece, and the token after its last
 
 
-def _full(
-    number: NDArray[np.int64], size: NDArray[np.int64], pieces: NDArray[np.int64], L: int, shortest: int
-) -> Ends:
+def _full(number: NDArray[np.int64], size: NDArray[np.int64], pieces: NDArray[np.int64], L: int, shortest: int) -> Ends:
     lacking = np.maximum(0, shortest - (size - (pieces - 1) * L)) * (pieces > 1)
     last = number == pieces - 1
     offset = number * L - lacking * last

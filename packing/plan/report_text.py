@@ -9,10 +9,11 @@ def report_lines(plan: PlanReport) -> list[str]:
     """What a person decides by: padding, cuts, losses, cost, size and time."""
     share = plan.documents_cut / plan.documents if plan.documents else 0.0
     per, cost = plan.fragments_per_sequence, plan.cost_share
+    extra = plan.sequences - plan.lower_bound
     lines = [
         f"{plan.documents:,} documents, {plan.tokens:,} tokens → {plan.sequences:,} sequences of "
         f"{plan.sequence_length:,} ({plan.method}, long documents: {plan.policy})",
-        f"padding     {plan.padding_share:.4%} ({plan.sequences - plan.lower_bound:,} sequences above the least possible)",
+        f"padding     {plan.padding_share:.4%} ({extra:,} sequences above the least possible)",
         f"cuts        {share:.2%} of documents: {plan.cuts_necessary:,} longer than a sequence, "
         f"{plan.cuts_unnecessary:,} that would have fitted",
         f"fragments   {per.mean:.1f} a sequence, median {per.median:.0f}, 99 % up to {per.p99:.0f}",

@@ -95,7 +95,5 @@ def _spread(counts: NDArray[np.int64], step: float) -> Spread:
         return Spread(0.0, 0.0, 0.0, 0.0, 0.0)
     reached = np.cumsum(counts)
     mean = float((counts * np.arange(counts.size)).sum()) * step / total
-    median, p90, p99, top = (
-        float(np.searchsorted(reached, np.ceil(q * total))) * step for q in (0.5, 0.9, 0.99, 1.0)
-    )
+    median, p90, p99, top = (float(np.searchsorted(reached, np.ceil(q * total))) * step for q in (0.5, 0.9, 0.99, 1.0))
     return Spread(mean, median, p90, p99, top)

@@ -72,22 +72,29 @@ class WindowedPacker:
         entries = np.concatenate([self.members.fragments, self.next_fragment + np.arange(sizes.size)])
         self.next_fragment += sizes.size
         closed = (rooms == 0) | (ages >= self.carry)
-        finished = _chosen(entries, entry_bin, closed)
-        self.members = _chosen(entries, entry_bin, ~closed)
+        finished, self.members = _divided(entries, entry_bin, closed)
         self.rooms, self.ages = rooms[~closed], ages[~closed]
         return finished
 
 
-def _chosen(entries: NDArray[np.int64], entry_bin: NDArray[np.int64], wanted: NDArray[np.bool_]) -> Rows:
-    """The wanted sequences, in order, with their entries in order."""
-    mine = wanted[entry_bin]
-    order = np.argsort(entry_bin[mine], kind="stable")
-    sizes = np.bincount(entry_bin[mine], minlength=wanted.size)[wanted]
-    return Rows(entries[mine][order], np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
+def _divided(entries: NDArray[np.int64], entry_bin: NDArray[np.int64], closed: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    """The closed and the open sequences, in order, with their entries in order."""
+    narrow = entry_bin.astype(np.uint16) if closed.size <= 1 << 16 else entry_bin  # 16 bits: numpy sorts by radix
+    ordered = entries[np.argsort(narrow, kind="stable")]
+    sizes = np.bincount(entry_bin, minlength=closed.size)
+    mine = np.repeat(closed, sizes)
+    return _rows(ordered[mine], sizes[closed]), _rows(ordered[~mine], sizes[~closed])
+
+
+def _rows(entries: NDArray[np.int64], sizes: NDArray[np.int64]) -> Rows:
+    starts = np.zeros(sizes.size + 1, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    return Rows(entries, starts)
 
 
 def _joined(parts: list[Rows]) -> Rows:
-    sizes = [np.diff(part.starts) for part in parts]
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate([*sizes, np.empty(0, np.int64)]))])
-    fragments = np.concatenate([*(part.fragments for part in parts), np.empty(0, np.int64)])
-    return Rows(fragments, starts.astype(np.int64))
+    empty = [np.empty(0, np.int64)]
+    return _rows(
+        np.concatenate(empty + [part.fragments for part in parts]),
+        np.concatenate(empty + [np.diff(part.starts) for part in parts]),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +63,9 @@ def pieces(files: Sequence[Path], task_bytes: int = TASK_BYTES) -> list[Piece]:
 
 
 def encode_piece(
-    piece: Piece, folder: Path, encoder: Encoder | None, tokens: TokenIds, occurrences_of: Occurrences
+    piece: Piece, folder: Path, encoder: Callable[[], Encoder], tokens: TokenIds, occurrences_of: Occurrences
 ) -> None:
-    """Units of a piece in `folder`, whole or not at all.  `encoder` None: only for files of ids."""
+    """Units of a piece in `folder`, whole or not at all.  `encoder` is asked for only where there are texts."""
     writer = FolderWriter(folder)
     try:
         for _ in write_units(_documents(piece, encoder, tokens), writer.filling, tokens, occurrences_of):
@@ -76,7 +76,7 @@ def encode_piece(
         raise
 
 
-def _documents(piece: Piece, encoder: Encoder | None, tokens: TokenIds) -> Iterator[EncodedDocuments]:
+def _documents(piece: Piece, encoder: Callable[[], Encoder], tokens: TokenIds) -> Iterator[EncodedDocuments]:
     with pq.ParquetFile(piece.path, memory_map=False, pre_buffer=False) as file:
         schema = file.schema_arrow
         given = IDS in schema.names
@@ -85,12 +85,10 @@ def _documents(piece: Piece, encoder: Encoder | None, tokens: TokenIds) -> Itera
                 f"{piece.path}: ids of tokenizer {found[:12] or '?'}…, expected {tokens.tokenizer[:12]}…",
                 "name the tokenizer that made them, or encode the documents again",
             )
-        if not given and encoder is None:
-            raise UsageError(f"{piece.path}: holds texts, not ids")
         columns = [name for name in (*DOCUMENT_SCHEMA.names, IDS if given else TEXT) if name in schema.names]
         for group in range(piece.first, piece.last):
             table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
             if given:
                 yield from of_token_batches(table.to_batches(), NO_SOURCE)
-            elif encoder is not None:
-                yield from encoded(table.to_batches(), encoder)
+            else:
+                yield from encoded(table.to_batches(), encoder())

@@ -20,8 +20,7 @@ from packing.write.unit import DOCUMENTS, Unit
 TOO_LONG = "longer than a sequence"
 DOCS = pa.schema([*DOCUMENT_FIELDS, pa.field("tokens", pa.int64(), nullable=False)])
 DROPPED = pa.schema(
-    [("doc_key", pa.uint64()), ("id", pa.string()), ("source", pa.string()), ("reason", pa.string())]
-    + [("tokens", pa.int64())]
+    {"doc_key": pa.uint64(), "id": pa.string(), "source": pa.string(), "reason": pa.string(), "tokens": pa.int64()}
 )
 AT_ONCE = 1 << 16
 
@@ -61,7 +60,7 @@ def _list(paths: Sequence[str]) -> str:
 def _write(database: duckdb.DuckDBPyConnection, schema: pa.Schema, where: str, path: Path) -> int:
     """Rows written; batches have a fixed number of rows, so that the file's bytes are the rows' alone."""
     query = f"select {', '.join(schema.names)} from fates where {where} order by doc_key"
-    reader = database.execute(query).to_arrow_reader(AT_ONCE)
+    reader = database.sql(query).to_arrow_reader(AT_ONCE)
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         waiting = schema.empty_table()

@@ -17,12 +17,12 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from curation.pipeline.errors import CurateError, TaskFailed, UsageError, explain_os_error
+from curation.pipeline.errors import TaskFailed, UsageError, explain_os_error
 from curation.pipeline.hashing import fingerprint
 from curation.pipeline.local_pool import one_thread
 from curation.pipeline.shards import sweep_stale, sync_directory
@@ -140,7 +140,8 @@ def _make(work: Work, files: Sequence[Path], place: Path, workers: int, plan: st
         folder.mkdir(parents=True, exist_ok=True)
         sweep_stale(folder)
     cut = pieces(files)
-    folders = [units / f"{number:06}" for number in range(len(cut))]
+    numbers = {path: number for number, path in enumerate(files)}
+    folders = [units / f"{numbers[one.path]:05}-{one.first}-{one.last}" for one in cut]
     waiting = [(work, piece, folder) for piece, folder in zip(cut, folders, strict=True) if not folder.is_dir()]
     with _pool(min(workers, max(len(waiting), 2))) as pool:
         for _ in pool.map(_encode, waiting) if pool else map(_encode, waiting):
@@ -186,7 +187,7 @@ def _end_with(sentinel: int) -> None:
 
 def _encode(task: tuple[Work, Piece, Path]) -> None:
     work, piece, folder = task
-    encode_piece(piece, folder, _encoder(work.tokenizer), _tokens(work), _occurrences(work))
+    encode_piece(piece, folder, partial(_encoder, work.tokenizer), _tokens(work), _occurrences(work))
 
 
 def _write(task: tuple[Work, ShardJob]) -> ShardInfo:
@@ -212,6 +213,3 @@ def _encoder(path: Path) -> Any:
     from tokenizer.encoding.encode import open_encoder
 
     return open_encoder(path)
-
-
-__all__ = ["CurateError", "write_shards"]

@@ -33,6 +33,7 @@ class Expected:
     dropped_occurrences: int = 0
     dropped_tokens: int = 0
     truncated_tokens: int = 0
+    longer: int = 0  # occurrences that no row can hold whole, dropped ones too
     sum: int = 0
 
     def add(self, occurrences: NDArray[np.void], dropped: NDArray[np.int64], rules: Rules) -> None:
@@ -44,6 +45,7 @@ class Expected:
         end = np.minimum(tokens, room) if rules.long == "truncate" else tokens
         self.occurrences += len(tokens)
         self.tokens += int(tokens.sum())
+        self.longer += int((tokens > room).sum())
         self.dropped_occurrences += len(dropped)
         self.dropped_tokens += int(tokens[~kept].sum())
         self.truncated_tokens += int((tokens - end)[kept].sum())
@@ -70,6 +72,7 @@ class Found:
     tokens: int = 0  # without begin ids
     bos: int = 0
     unfinished: int = 0  # fragments that do not end their document
+    cut: int = 0  # occurrences that stand in several rows, or are truncated
     sum_of_squares: int = 0  # of fragment lengths: what attention costs
     occurrences: int = 0  # fragments that begin one
     sum: int = 0
@@ -92,7 +95,9 @@ class Found:
             self.tokens += int(count.sum())
             self.bos += int(bos.sum())
             self.occurrences += int(first.sum())
-            self.unfinished += int(((column["flags"] & files.LAST) == 0).sum())
+            unfinished = (column["flags"] & files.LAST) == 0
+            self.unfinished += int(unfinished.sum())
+            self.cut += int((first & unfinished).sum())
             self.sum_of_squares += int((column["len"].astype(np.int64) ** 2).sum())
             at += len(batch)
         self.rows += rows
@@ -114,9 +119,7 @@ def settle(expected: Expected, found: Found) -> None:
         raise ConservationError("a part of a document is missing, doubled or not where it should be", DEFECT)
 
 
-def ledger_of(
-    expected: Expected, found: Found, documents: dict[str, Any], sequence_length: int, displacement: int
-) -> dict[str, Any]:
+def ledger_of(expected: Expected, found: Found, documents: dict[str, Any], sequence_length: int) -> dict[str, Any]:
     """The manifest's ledger.  `documents`: in, packed, dropped by reason.  Raises ConservationError."""
     if documents["in"] != documents["packed"] + sum(documents["dropped"].values()):
         raise ConservationError(f"documents do not add up: {documents}", DEFECT)
@@ -126,6 +129,8 @@ def ledger_of(
             "in": expected.occurrences,
             "packed": found.occurrences,
             "dropped": expected.dropped_occurrences,
+            "longer_than_row": expected.longer,
+            "cut": found.cut,
         },
         "tokens": {
             "in": expected.tokens,
@@ -140,6 +145,5 @@ def ledger_of(
             "unfinished": found.unfinished,
             "per_row": found.per_row,
             "sum_of_squares": found.sum_of_squares,
-            "largest_displacement": displacement,
         },
     }

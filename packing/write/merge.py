@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -58,7 +60,8 @@ def _bounds(parts: Sequence[NDArray[Any]], at_once: int) -> list[float]:
     if total <= at_once:
         return []
     sample = np.sort(np.concatenate([part["order_key"][::step] for part in parts]))
-    return np.unique(sample[:: max(1, len(sample) * at_once // total)][1:]).tolist()
+    bounds: list[float] = np.unique(sample[:: max(1, len(sample) * at_once // total)][1:]).tolist()
+    return bounds
 
 
 def _placed(part: NDArray[np.void], unit: int, sources: NDArray[np.uint16]) -> NDArray[np.void]:
@@ -86,5 +89,7 @@ def _check_distinct(ordered: NDArray[np.void], units: Sequence[Unit]) -> None:
 
 
 def _id_of(unit: Unit, doc_key: int) -> str:
-    found = pq.read_table(unit.path / DOCUMENTS, columns=["id"], filters=[("doc_key", "=", doc_key)])
+    found = pq.read_table(
+        unit.path / DOCUMENTS, columns=["id"], filters=pc.field("doc_key") == pa.scalar(doc_key, pa.uint64())
+    )
     return str(found["id"][0].as_py())

@@ -20,10 +20,8 @@ from curation.pipeline.errors import UsageError
 from packing.write.keys import order_keys
 
 # start: first token in the unit's tokens.bin; tokens: with the end
-OCCURRENCE = np.dtype(
-    [("order_key", "<f8"), ("doc_key", "<u8"), ("start", "<u8"), ("tokens", "<u4")]
-    + [("copy", "<u2"), ("queue", "<u2"), ("source", "<u2"), ("unused", "<u2")]
-)
+OCCURRENCE = np.dtype("f8, u8, u8, u4, u2, u2, u2, u2")
+OCCURRENCE.names = ("order_key", "doc_key", "start", "tokens", "copy", "queue", "source", "unused")
 MIX_COLUMNS = ("doc_key", "copy", "order_key", "queue")
 MIX_PLAN = "plan.json"
 POOL = "pool"
@@ -31,7 +29,7 @@ POOL = "pool"
 
 @dataclass(frozen=True, eq=False)
 class Listed:
-    """Occurrences of some documents: row number of the document, copy from 1, place in its queue, number in `queues`."""
+    """Occurrences of some documents: the document's row, copy from 1, place in its queue, number in `queues`."""
 
     document: NDArray[np.int64]
     copy: NDArray[np.uint16]

@@ -28,7 +28,7 @@ from packing.write.occurrences import mix_rows
 from packing.write.rows import PLANNED, RowPlanner
 from packing.write.rules import Rules
 from packing.write.shard import write_shard
-from packing.write.stages import schedule, write_orders
+from packing.write.stages import QueueRows, Scheduled, schedule, write_orders
 from packing.write.token_ids import TokenIds
 from packing.write.unit import Unit, open_unit
 
@@ -52,7 +52,7 @@ class ShardJob:
 class Planned:
     """What planning found out; the rows themselves are in the plan files."""
 
-    queues: list[QueueInfo]
+    queues: list[QueueRows]
     jobs: list[ShardJob]
     expected: Expected
     displacement: int
@@ -98,7 +98,7 @@ def pack_units(
         (directory / folder).mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
     planned = plan_shards(units, sources, directory, scratch, rules)
-    stages = schedule(rules.stages, planned.queues)
+    stages = schedule(rules.stages, planned.queues, rules.sequence_length)
     shards = list(run_jobs(planned.jobs, tokens))
     found = Found()
     for shard in shards:
@@ -113,11 +113,11 @@ def pack_units(
         bos_id=tokens.bos,
         tokenizer=tokens.tokenizer,
         sources=sources,
-        queues=planned.queues,
+        queues=[QueueInfo(one.name, one.row_tokens.size, int(one.row_tokens.sum())) for one in planned.queues],
         shards=shards,
         stages=write_orders(directory, stages),
         policy=rules.policy(),
-        ledger=ledger_of(planned.expected, found, documents, rules.sequence_length, planned.displacement),
+        ledger=ledger_of(planned.expected, found, documents, rules.sequence_length) | _of_order(planned, stages),
         seed=rules.seed,
         plan=plan_digest,
         files=digests,
@@ -128,11 +128,23 @@ def pack_units(
     return made
 
 
+def _of_order(planned: Planned, stages: Sequence[Scheduled]) -> dict[str, Any]:
+    """Rows that no stage takes; how far the order of documents and the mix are from what was asked."""
+    taken = sum(len(stage.order) for stage in stages)
+    return {
+        "rows": {"packed": sum(one.row_tokens.size for one in planned.queues), "scheduled": taken},
+        "order": {
+            "largest_displacement": planned.displacement,  # in fragments, within a queue
+            "prefix_deviation": [stage.deviation for stage in stages],  # in sequences
+        },
+    }
+
+
 def plan_shards(units: Sequence[Unit], sources: Sequence[str], directory: Path, scratch: Path, rules: Rules) -> Planned:
     """A plan file for each shard, queue after queue in order of their names."""
     names = sorted({name for unit in units for name in unit.info.queues})
     expected, displacement = Expected(), 0
-    queues: list[QueueInfo] = []
+    queues: list[QueueRows] = []
     jobs: list[ShardJob] = []
     for name in names:
         planner = RowPlanner(rules, expected)
@@ -145,7 +157,7 @@ def plan_shards(units: Sequence[Unit], sources: Sequence[str], directory: Path, 
             paths = tuple(unit.path for unit in units)
             jobs.append(ShardJob(shard, len(queues), rules.sequence_length, path, directory, paths, done))
         if len(jobs) > before:
-            queues.append(QueueInfo(name, planner.rows, planner.tokens))
+            queues.append(QueueRows(name, np.concatenate(planner.row_tokens)))
             displacement = max(displacement, planner.displacement)
     return Planned(queues, jobs, expected, displacement)
 

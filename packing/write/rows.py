@@ -18,10 +18,8 @@ from packing.write.ledger import Expected
 from packing.write.rules import Rules
 
 # A fragment with its place: tokens `start` … of `unit`; `offset` in its document; with `bos` one id more in its row.
-PLANNED = np.dtype(
-    [("doc_key", "<u8"), ("start", "<u8"), ("offset", "<u8"), ("unit", "<u4"), ("tokens", "<u4"), ("row", "<u4")]
-    + [("copy", "<u2"), ("source", "<u2"), ("flags", "u1"), ("bos", "u1"), ("placed", "<u2")]
-)
+PLANNED = np.dtype("u8, u8, u8, u4, u4, u4, u2, u2, u1, u1, u2")
+PLANNED.names = ("doc_key", "start", "offset", "unit", "tokens", "row", "copy", "source", "flags", "bos", "placed")
 
 
 def fragments_of(occurrences: NDArray[np.void], rules: Rules) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -53,7 +51,7 @@ class RowPlanner:
     expected: Expected
     rows: int = 0
     fragments: int = 0
-    tokens: int = 0  # begin ids included
+    row_tokens: list[NDArray[np.int64]] = field(default_factory=list)  # of each row, begin ids included
     displacement: int = 0  # fragments between a fragment's place in the queue's order and in its rows
     _held: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, PLANNED))
     _first_held: int = 0  # number of the first held fragment
@@ -86,7 +84,8 @@ class RowPlanner:
         made, dropped = fragments_of(occurrences, self.rules)
         self.expected.add(occurrences, dropped, self.rules)
         self._held = np.concatenate([self._held, made])
-        return made["tokens"].astype(np.int64) + made["bos"]
+        lengths: NDArray[np.int64] = made["tokens"].astype(np.int64) + made["bos"]
+        return lengths
 
     def _placed(self, rows: Rows) -> NDArray[np.void]:
         """Finished rows in keyed order (best fit would put full rows first), their fragments too."""
@@ -107,7 +106,8 @@ class RowPlanner:
         self.displacement = max(self.displacement, int(np.abs(final.fragments + self._first_held - places).max()))
         self.rows += len(rows)
         self.fragments += len(placed)
-        self.tokens += int(placed["tokens"].sum(dtype=np.int64) + placed["bos"].sum(dtype=np.int64))
+        lengths = placed["tokens"].astype(np.int64) + placed["bos"]
+        self.row_tokens.append(np.add.reduceat(lengths, final.starts[:-1]))
         self._forget(final.fragments)
         return placed
 

@@ -18,14 +18,23 @@ from curation.pipeline.shards import temporary_name
 from packing.layout import files
 from packing.layout.digests import digest_file
 from packing.layout.manifest import ShardInfo
+from packing.write.ledger import DEFECT
 from packing.write.rows import PLANNED
 from packing.write.token_ids import TokenIds
 
 BUFFER = 4 << 20  # bytes of rows that are filled at once
 ROW_GROUP = 1 << 17  # fragments
 FRAGMENT_SCHEMA = pa.schema(
-    [("seq", pa.uint32()), ("len", pa.uint32()), ("doc_key", pa.uint64()), ("copy", pa.uint16())]
-    + [("doc_offset", pa.uint64()), ("n_bytes", pa.uint32()), ("source", pa.uint16()), ("flags", pa.uint8())]
+    {
+        "seq": pa.uint32(),  # row in the shard
+        "len": pa.uint32(),  # in the row, a begin-of-document id included
+        "doc_key": pa.uint64(),
+        "copy": pa.uint16(),
+        "doc_offset": pa.uint64(),  # its first token among the document's ids and end
+        "n_bytes": pa.uint32(),
+        "source": pa.uint16(),
+        "flags": pa.uint8(),
+    }
 )
 
 
@@ -73,7 +82,9 @@ def write_shard(
         pq.write_table(table, file, row_group_size=ROW_GROUP, compression="zstd")
     digests = [digest_file(directory, f"data/{name}.bin", blocks=True)]
     digests += [digest_file(directory, f"index/{name}.{kind}", blocks=False) for kind in ("csr", "seg", "parquet")]
-    return ShardInfo(name, queue, rows, len(planned), int(lengths.sum(dtype=np.int64)), digests)
+    return ShardInfo(
+        name, queue, rows, len(planned), int(lengths.sum(dtype=np.int64)), digests, int(np.diff(row_start).max())
+    )
 
 
 def _rows(
@@ -91,9 +102,7 @@ def _rows(
     row_begins = before[np.searchsorted(row, np.arange(rows))]
     at = before - row_begins[row]
     if (at + lengths > sequence_length).any():
-        raise ConservationError(
-            "a row holds more tokens than the sequence length", "this is a defect: please report it"
-        )
+        raise ConservationError("a row holds more tokens than a sequence", DEFECT)
     block = np.full(rows * sequence_length, tokens.pad, files.TOKEN)
     begins = row * sequence_length + at
     bos = planned["bos"].astype(bool)
@@ -106,7 +115,7 @@ def _rows(
     ends = np.flatnonzero(block == tokens.eos)
     last = (planned["flags"] & files.LAST).astype(bool)
     if not np.array_equal(ends, (begins + lengths - 1)[last]):
-        raise ConservationError("ends of documents are not where fragments end", "this is a defect: please report it")
+        raise ConservationError("ends of documents are not where fragments end", DEFECT)
     return block, np.add.reduceat(tokens.byte_lengths[block], begins).astype(np.uint32)
 
 

@@ -13,94 +13,101 @@ from curation.pipeline.errors import UsageError
 from curation.pipeline.registry import suggest
 from packing.layout import files
 from packing.layout.digests import digest_file
-from packing.layout.manifest import QueueInfo, StageInfo
-from packing.order.tijdeman import tijdeman
+from packing.layout.manifest import StageInfo
+from packing.order.feasibility import longest_budget, natural_weights, needs
+from packing.order.tijdeman import MOST_QUEUES, prefix_deviation, tijdeman
+from packing.order.weights import WeightPath, interpolated, static
 from packing.write.rules import StageRules
 
-MOST_QUEUES = 200  # the bound on the deviation is proven and tested up to here
+ENOUGH = 1 + 1e-6  # epochs; what is above is no rounding
+
+
+@dataclass(frozen=True, eq=False)
+class QueueRows:
+    """A queue with the real tokens of each of its rows, int64[rows]."""
+
+    name: str
+    row_tokens: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Scheduled:
-    """A stage and its order uint16[sequences]: numbers of queues."""
+    """A stage and its order uint16[sequences]: numbers of queues.
+
+    `deviation`: the farthest that a queue is from its share after any prefix, in sequences.
+    """
 
     rules: StageRules
     weights: list[float]
     end_weights: list[float] | None
     order: NDArray[np.uint16]
+    deviation: float
 
 
-def schedule(stages: Sequence[StageRules], queues: Sequence[QueueInfo]) -> list[Scheduled]:
+def schedule(stages: Sequence[StageRules], queues: Sequence[QueueRows], L: int) -> list[Scheduled]:
     """The order of every stage; a later stage goes on in each queue where the one before ended.
 
     Raises UsageError: unknown queues, no weight at all, or a queue with too few tokens for its share.
     """
+    if not queues:
+        return [Scheduled(stage, [], None, np.zeros(0, np.uint16), 0.0) for stage in stages]
     if len(queues) > MOST_QUEUES:
         raise UsageError(f"{len(queues)} queues; {MOST_QUEUES} are the most", "put sources together: pack.queues")
     used = np.zeros(len(queues), np.int64)
     made = []
     for stage in stages:
-        one = _scheduled(stage, queues, used)
+        one = _scheduled(stage, queues, used, L)
         used += np.bincount(one.order, minlength=len(queues))
-        short = np.flatnonzero(used > [queue.rows for queue in queues])
-        if len(short):
-            raise _exhausted(stage, queues, used, int(short[0]))
         made.append(one)
     return made
 
 
-def _scheduled(stage: StageRules, queues: Sequence[QueueInfo], used: NDArray[np.int64]) -> Scheduled:
-    rows = np.array([queue.rows for queue in queues], np.int64)
-    tokens = np.array([queue.tokens for queue in queues], np.float64)
-    left = np.maximum(rows - used, 0)
-    if stage.weights is None and stage.tokens is None:  # all that is left, evenly: exact in sequences
-        total = int(left.sum())
-        share = tokens * left / np.maximum(rows, 1)
-        weights = (share / share.sum()).tolist() if total else [0.0] * len(queues)
-        order = tijdeman(left / total, np.ones(len(queues)), total) if total else np.zeros(0, np.uint16)
-        return Scheduled(stage, weights, None, order)
-    begin = _weights(stage, "weights", stage.weights, queues)
-    if begin is None:
-        begin = tokens / tokens.sum()
-    end = _weights(stage, "end_weights", stage.end_weights, queues)
-    each = tokens / np.maximum(rows, 1)
-    wanted = begin if end is None else (begin + end) / 2
-    for i, queue in enumerate(queues):
-        if wanted[i] > 0 and not queue.rows:
-            raise UsageError(f"stage {stage.name}: {queue.name!r} has a weight, but no tokens", "leave it out")
-    asked = tokens.sum() if stage.tokens is None else float(stage.tokens)
-    per_sequence = wanted.sum() / (wanted[wanted > 0] / each[wanted > 0]).sum()  # tokens of a sequence of the mix
-    count = max(1, round(asked / per_sequence))
-    if (needed := np.floor(count * per_sequence * wanted / np.maximum(each, 1))).max() > rows.max() + 1:
-        raise _exhausted(stage, queues, used + needed.astype(np.int64), int(np.argmax(needed / np.maximum(rows, 1))))
-    order = tijdeman(begin, each, count) if end is None else tijdeman(begin, each, count, end_weights=end)
-    return Scheduled(stage, begin.tolist(), None if end is None else end.tolist(), order)
-
-
-def _weights(
-    stage: StageRules, key: str, given: dict[str, float] | None, queues: Sequence[QueueInfo]
-) -> NDArray[np.float64] | None:
-    if given is None:
-        return None
+def _scheduled(stage: StageRules, queues: Sequence[QueueRows], used: NDArray[np.int64], L: int) -> Scheduled:
     names = [queue.name for queue in queues]
+    tokens = [queue.row_tokens for queue in queues]
+    left = [int(part[done:].sum()) for part, done in zip(tokens, used, strict=True)]
+    if not sum(left):
+        raise UsageError(f"stage {stage.name}: the stages before it take every token", "give them fewer tokens")
+    begin = natural_weights(left) if stage.weights is None else _shares(stage, "weights", stage.weights, names)
+    end = None if stage.end_weights is None else _shares(stage, "end_weights", stage.end_weights, names)
+    budget = float(sum(left) if stage.tokens is None else stage.tokens)
+    path = static(begin) if end is None else interpolated(begin, end, budget)
+    _require_enough(stage, names, path, budget, left)
+    if stage.weights is None and end is None and budget >= sum(left):
+        count = int(sum(part.size - done for part, done in zip(tokens, used, strict=True)))
+    else:
+        given = np.array([float(path.ideal(np.array([budget]), k)[0]) for k in range(len(queues))])
+        each = np.array([one / max(1, part.size - done) for one, part, done in zip(left, tokens, used, strict=True)])
+        count = max(1, int((given[given > 0] / each[given > 0]).sum()))
+    order = tijdeman(path, tokens, L, count, used=used)
+    deviation = float(prefix_deviation(order, path, tokens, L, used).max().round(6))
+    return Scheduled(stage, begin.tolist(), None if end is None else end.tolist(), order, deviation)
+
+
+def _require_enough(stage: StageRules, names: list[str], path: WeightPath, budget: float, left: list[int]) -> None:
+    short = [need for need in needs(names, path, budget, left) if need.epochs > ENOUGH]
+    if not short:
+        return
+    worst = max(short, key=lambda need: (need.epochs, need.queue))
+    if not worst.available:
+        raise UsageError(f"stage {stage.name}: {worst.queue!r} has a weight, but no tokens", "leave it out")
+    most = longest_budget(path, left)
+    raise UsageError(
+        f"stage {stage.name}: {worst.queue!r} needs {worst.epochs:.1f} epochs: {worst.wanted:,.0f} tokens wanted, "
+        f"{worst.available:,} there",
+        f"give it less weight, or the stage at most {most:,.0f} tokens (pack.tokens), or copies in a mix",
+    )
+
+
+def _shares(stage: StageRules, key: str, given: dict[str, float], names: list[str]) -> NDArray[np.float64]:
     for name in given:
         if name not in names:
             remedy = suggest(name, names) or f"queues: {', '.join(names)}"
-            raise UsageError(f"stage {stage.name}: {key}: no queue is called {name!r}", remedy)
+            raise UsageError(f"stage {stage.name}: {key}: no queue with tokens is called {name!r}", remedy)
     values = np.array([given.get(name, 0.0) for name in names])
     if not values.sum() > 0 or values.min() < 0:
         raise UsageError(f"stage {stage.name}: {key}: shares must be at least 0, and one of them more")
-    return values / values.sum()
-
-
-def _exhausted(stage: StageRules, queues: Sequence[QueueInfo], used: NDArray[np.int64], short: int) -> UsageError:
-    queue = queues[short]
-    need = used[short] / max(queue.rows, 1)
-    return UsageError(
-        f"stage {stage.name}: {queue.name!r} needs {need:.3g} epochs of its {queue.tokens:,} tokens "
-        f"({int(used[short]):,} sequences of {queue.rows:,})",
-        "give it less weight, fewer tokens to the stage (pack.stages[].tokens), or copies in the mix table",
-    )
+    return np.asarray(values / values.sum())
 
 
 def write_orders(directory: Path, stages: Sequence[Scheduled]) -> list[StageInfo]:

@@ -28,7 +28,7 @@ from curation.pipeline.errors import ConservationError, UsageError
 from curation.pipeline.shards import write_atomic
 from packing.layout.files import TOKEN
 from packing.write.encoded import DOCUMENT_FIELDS, EncodedDocuments, check
-from packing.write.occurrences import OCCURRENCE, Occurrences
+from packing.write.occurrences import OCCURRENCE, Listed, Occurrences
 from packing.write.token_ids import TokenIds
 
 TOKENS, OCCURRENCES, DOCUMENTS, UNIT = "tokens.bin", "occurrences.bin", "docs.parquet", "unit.json"
@@ -75,7 +75,8 @@ def write_units(
     unit_tokens: int = UNIT_TOKENS,
 ) -> Iterator[UnitInfo]:
     """Units `folder/00000`, … of the documents.  Raises UsageError for ids that `encoded.check` refuses."""
-    number, held, size = 0, [], 0
+    number, size = 0, 0
+    held: list[EncodedDocuments] = []
     for one in batches:
         check(one, tokens)
         if held and size + len(one.ids) > unit_tokens:
@@ -91,50 +92,32 @@ def _write(path: Path, held: list[EncodedDocuments], tokens: TokenIds, occurrenc
     path.mkdir(parents=True)
     documents = pa.Table.from_batches([one.documents for one in held]).combine_chunks()
     counts = np.concatenate([one.counts for one in held])
-    if len(counts) and int(counts.max()) + 1 >= MOST_TOKENS:
+    if int(counts.max(initial=0)) + 1 >= MOST_TOKENS:
         name = documents["id"][int(counts.argmax())].as_py()
         raise UsageError(f"document {name!r} has {int(counts.max()):,} tokens", "split it: 2^32 − 2 is the most")
-    ids = np.concatenate([one.ids for one in held])
-    begins = np.cumsum(counts) - counts
     listed = occurrences_of(documents)
-    wanted = np.flatnonzero(counts[listed.document] > 0)
-    document = listed.document[wanted]
-    records = np.zeros(len(wanted), OCCURRENCE)
-    for name, column in (("order_key", listed.order_key), ("copy", listed.copy), ("queue", listed.queue)):
-        records[name] = column[wanted]
     sources, source = _numbered(documents["source"])
-    records["source"] = source[document]
-    records["doc_key"] = np.asarray(documents["doc_key"])[document]
-    records["tokens"] = counts[document] + 1
-    order = np.lexsort((records["copy"], records["doc_key"], records["order_key"], records["queue"]))
-    records, document = records[order], document[order]
-
+    records, document = _records(listed, counts, np.asarray(documents["doc_key"].combine_chunks()), source)
     kept, first = np.unique(document, return_index=True)
-    kept = kept[np.argsort(first, kind="stable")]
+    kept = kept[np.argsort(first, kind="stable")]  # in the order in which they are read later
     starts = np.zeros(len(counts), np.uint64)
     starts[kept] = np.cumsum(counts[kept] + 1) - (counts[kept] + 1)
     records["start"] = starts[document]
-    with open(path / TOKENS, "wb") as file:
-        end = np.array([tokens.eos], TOKEN)
-        stop = begins + counts
-        for i in kept.tolist():
-            file.write(ids[begins[i] : stop[i]].astype(TOKEN, copy=False))
-            file.write(end)
-        _sync(file)
+    _write_tokens(path / TOKENS, held, counts, kept, tokens.eos)
     with open(path / OCCURRENCES, "wb") as file:
         file.write(records.tobytes())
         _sync(file)
-
-    empty = counts == 0
-    unlisted = ~empty
+    reasons: list[str | None] = [None if count else EMPTY for count in counts.tolist()]
+    unlisted = counts > 0
     unlisted[kept] = False
-    reason = np.where(empty, EMPTY, np.where(unlisted, UNLISTED, None))
-    table = documents.append_column(UNIT_DOCUMENTS.field("tokens"), pa.array(np.where(empty, 0, counts + 1)))
-    table = table.append_column(UNIT_DOCUMENTS.field("reason"), pa.array(reason.tolist(), pa.string()))
+    for row in np.flatnonzero(unlisted).tolist():
+        reasons[row] = UNLISTED
+    table = documents.append_column(UNIT_DOCUMENTS.field("tokens"), pa.array(np.where(counts > 0, counts + 1, 0)))
+    table = table.append_column(UNIT_DOCUMENTS.field("reason"), pa.array(reasons, pa.string()))
     pq.write_table(table.take(pc.sort_indices(table["doc_key"])), path / DOCUMENTS, compression="zstd")
     info = UnitInfo(
         documents=len(counts),
-        empty=int(empty.sum()),
+        empty=int((counts == 0).sum()),
         unlisted=int(unlisted.sum()),
         listed=len(listed.document),
         occurrences=len(records),
@@ -146,6 +129,36 @@ def _write(path: Path, held: list[EncodedDocuments], tokens: TokenIds, occurrenc
     )
     write_atomic(path / UNIT, orjson.dumps(asdict(info), option=orjson.OPT_INDENT_2))
     return info
+
+
+def _records(
+    listed: Listed, counts: NDArray[np.int64], doc_key: NDArray[np.uint64], source: NDArray[np.int64]
+) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Sorted OCCURRENCE records of documents with tokens, and the row of each one's document."""
+    wanted = np.flatnonzero(counts[listed.document] > 0)
+    document = listed.document[wanted]
+    records = np.zeros(len(wanted), OCCURRENCE)
+    for name, column in (("order_key", listed.order_key), ("copy", listed.copy), ("queue", listed.queue)):
+        records[name] = column[wanted]
+    records["source"] = source[document]
+    records["doc_key"] = doc_key[document]
+    records["tokens"] = counts[document] + 1
+    order = np.lexsort((records["copy"], records["doc_key"], records["order_key"], records["queue"]))
+    return records[order], document[order]
+
+
+def _write_tokens(
+    path: Path, held: list[EncodedDocuments], counts: NDArray[np.int64], kept: NDArray[np.int64], eos: int
+) -> None:
+    """The ids of the kept documents (rows over all batches), each with its end."""
+    ids = np.concatenate([one.ids for one in held]).astype(TOKEN, copy=False)
+    stop = np.cumsum(counts)
+    end = np.array([eos], TOKEN).tobytes()
+    with open(path, "wb") as file:
+        for row in kept.tolist():
+            file.write(ids[stop[row] - counts[row] : stop[row]].data)
+            file.write(end)
+        _sync(file)
 
 
 def unit_paths(folder: Path) -> list[Path]:

@@ -40,19 +40,19 @@ FRAGMENT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Fragment:
-    """A piece of a document; `tokens` with the EOS when it is the last piece."""
+    """A piece of a document; `tokens` with the EOS when it is the last piece, and with a BOS where asked for."""
 
     doc_key: int
     copy: int
     source: int
-    offset: int
+    offset: int  # without BOS
     tokens: tuple[int, ...]
     flags: int
 
     @property
     def n_bytes(self) -> int:
-        """Three bytes a token, none for EOS: a law that tests can recompute."""
-        return 3 * sum(token != EOS for token in self.tokens)
+        """Three bytes a token, none for EOS and BOS: a law that tests can recompute."""
+        return 3 * sum(token not in (EOS, BOS) for token in self.tokens)
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,16 @@ def doc_key(source: str, number: int) -> int:
 
 
 def fragments_of(
-    sources: Sequence[str], source: str, number: int, tokens: Sequence[int], length: int, copy: int
+    sources: Sequence[str], source: str, number: int, tokens: Sequence[int], length: int, copy: int, bos: str
 ) -> list[Fragment]:
     """The pieces of one document, EOS included, at most `length` tokens each."""
     whole = (*tokens, EOS)
+    room = length - (bos != "none")
     pieces = []
-    for offset in range(0, len(whole), length):
-        piece = whole[offset : offset + length]
-        flags = (files.FIRST if offset == 0 else 0) | (files.LAST if offset + length >= len(whole) else 0)
+    for offset in range(0, len(whole), room):
+        begin = (BOS,) if bos == "fragment" or (bos == "doc" and offset == 0) else ()
+        piece = begin + whole[offset : offset + room]
+        flags = (files.FIRST if offset == 0 else 0) | (files.LAST if offset + room >= len(whole) else 0)
         pieces.append(Fragment(doc_key(source, number), copy, sources.index(source), offset, piece, flags))
     return pieces
 
@@ -98,6 +100,7 @@ def plan_rows(
     sequence_length: int,
     queues: Mapping[str, Sequence[str]] | None = None,
     copies: int = 1,
+    bos: str = "none",
 ) -> dict[str, list[Row]]:
     """Rows of every queue, in training order: what the directory holds, for comparison in tests."""
     sources = list(documents)
@@ -108,7 +111,7 @@ def plan_rows(
             for copy in range(1, copies + 1)
             for source in members
             for number, tokens in enumerate(documents[source])
-            for fragment in fragments_of(sources, source, number, tokens, sequence_length, copy)
+            for fragment in fragments_of(sources, source, number, tokens, sequence_length, copy, bos)
         ]
         result[queue] = next_fit(fragments, sequence_length)
     return result
@@ -129,6 +132,7 @@ def write_directory(
     rows_per_shard: int = 3,
     schedules: Sequence[Sequence[int]] | None = None,
     copies: int = 1,
+    bos: str = "none",
     vocab_rows: int = VOCAB_ROWS,
     seed: int = 0,
 ) -> Manifest:
@@ -138,7 +142,7 @@ def write_directory(
     stage goes on in each queue where the stage before ended.  Default: one stage with every row.
     """
     sources = list(documents)
-    planned = plan_rows(documents, sequence_length, queues, copies)
+    planned = plan_rows(documents, sequence_length, queues, copies, bos)
     for folder in ("data", "index", "order"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     shards: list[ShardInfo] = []
@@ -159,7 +163,7 @@ def write_directory(
         vocab_rows=vocab_rows,
         eos_id=EOS,
         pad_id=PAD,
-        bos_id=None,
+        bos_id=None if bos == "none" else BOS,
         tokenizer="0" * 32,
         sources=sources,
         queues=[
@@ -168,7 +172,7 @@ def write_directory(
         ],
         shards=shards,
         stages=stages,
-        policy={"method": "next_fit", "long": "split", "bos": "none"},
+        policy={"method": "next_fit", "long": "split", "bos": bos},
         ledger={
             "documents": {"in": copies * sum(map(len, documents.values())), "packed": _whole(planned), "dropped": {}},
             "tokens": {"in": total, "packed": total, "truncated": 0},

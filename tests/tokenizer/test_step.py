@@ -137,6 +137,8 @@ def test_a_changed_size_counts_no_word_again_and_too_few_pairs_are_told(trained:
         ({"train": {"pattern": "o200"}}, "o200k"),
         ({"train": {"vocab_size": 100}}, "256"),
         ({"train": {"special_tokens": ["<|a|>", "<|a|>"]}}, "distinct"),
+        ({"train": {"special_tokens": ["<|reserved_3|>"]}}, "padding names"),
+        ({"train": {"max_token_length": 1}}, "max_token_length"),
         ({"train": {"languages": 2.0}}, "languages"),
     ],
 )

@@ -9,8 +9,8 @@ from tokenizers import pre_tokenizers
 
 from curation.pipeline.errors import UsageError
 from tokenizer.splitting.patterns import pattern_of
-from tokenizer.training.words import WordCounts, word_counts_of
 from tokenizer.vocabulary import BYTE_CHARACTERS, BYTE_IDS, DEFAULT_SPECIALS, Vocabulary
+from tokenizer.words import WordCounts, word_counts_of
 
 MERGES = np.array([[64, 65], [256, 66], [257, 257]], np.int32)
 

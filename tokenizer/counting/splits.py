@@ -44,7 +44,7 @@ def divide(
     The key of a document is the column `page` where it is there and not null, else `id`.
     """
     for batch in batches:
-        sides = np.array([split_of(key, seed, holdout=holdout, dev=dev) for key in page_keys(batch)])
+        sides = np.array([split_of(key, seed, holdout=holdout, dev=dev) for key in page_keys(batch)], "U7")
         for side in wanted:
             if (keep := sides == side).any():
                 yield side, batch.filter(pa.array(keep))

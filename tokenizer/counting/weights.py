@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import Purpose, derive_seed, hash64
 from tokenizer.counting.table import counts_info, read_counts, with_info
-from tokenizer.training.words import WordCounts
+from tokenizer.words import WordCounts
 
 MOST_BITS = 20  # of a weight after the point: an error below 2^-21 for a weight of 1
 SUM_BITS = 62  # every sum of the trainer stays below 2^62

@@ -29,6 +29,7 @@ from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import fingerprint, hash64
 from curation.pipeline.manifest import Manifest
 from curation.pipeline.shards import ShardWriter, row_groups, sweep_stale
+from tokenizer.documents import REPAIR, is_parquet, open_parquet, read_documents, readable
 from tokenizer.encoding.encode import Encoded, Encoder
 from tokenizer.encoding.special_text import AllowSpecial
 
@@ -72,9 +73,10 @@ def encode_batch(
 
 
 def encode_shard(source: Path, directory: Path, encoder: Encoder, *, allow_special: AllowSpecial = ()) -> Manifest:
-    """Encode a Parquet file with columns id and text into `directory`; returns its manifest.
+    """Encode a file of documents (Parquet with id and text, or JSON lines) into `directory`; returns its manifest.
 
     Work done for the same input (name, size, time of change), tokenizer and permissions is not done again.
+    Raises UsageError with the file for what cannot be read or is no text.
     """
     status = source.stat()
     allowed = sorted(encoder.special_text.allowed(allow_special))
@@ -84,19 +86,11 @@ def encode_shard(source: Path, directory: Path, encoder: Encoder, *, allow_speci
         return finished
     directory.mkdir(parents=True, exist_ok=True)
     sweep_stale(directory)
-    try:
-        columns = pq.read_schema(source).names
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"{source}: no whole Parquet file ({error})", "give shards of documents") from None
-    missing = {"id", "text"} - set(columns)
-    if missing:
-        raise UsageError(f"{source}: no column {sorted(missing)[0]!r}", "give shards of documents with id and text")
-    names = [name for name in ("id", "doc_key", "text") if name in columns]
     counts = dict.fromkeys(("documents", "bytes", "tokens", "special_text", "by_reference"), 0)
     wall, cpu = time.perf_counter(), time.process_time()
     writer = ShardWriter(directory / TOKENS, tokens_schema(encoder.hash))
     try:
-        for batch in row_groups(source, names):
+        for batch in _documents(source):
             rows, encoded = encode_batch(batch, encoder, allow_special=allowed)
             writer.write(rows)
             counts["documents"] += batch.num_rows
@@ -120,6 +114,31 @@ def encode_shard(source: Path, directory: Path, encoder: Encoder, *, allow_speci
     )
     manifest.write(directory)
     return manifest
+
+
+def _documents(source: Path) -> Iterator[pa.RecordBatch]:
+    """id, text and, where there is one, doc_key."""
+    if not is_parquet(source):
+        yield from (batch.select(["id", "text"]) for batch in read_documents([source]))
+        return
+    with open_parquet(source) as file:
+        schema = file.schema_arrow
+    for name in ("id", "text"):
+        if name not in schema.names:
+            remedy = f"give shards of documents with id and text; it has {', '.join(schema.names)}"
+            raise UsageError(f"{source}: no column {name!r}", remedy)
+    kind = schema.field("text").type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise UsageError(f"{source}: the column 'text' holds {kind}", "strings are expected")
+    names = [name for name in ("id", "doc_key", "text") if name in schema.names]
+    row = 0
+    for batch in readable(row_groups(source, names), source):
+        try:
+            batch["text"].validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise UsageError(f"{source}, counted from row {row + 1}: not UTF-8 ({error})", REPAIR) from None
+        row += batch.num_rows
+        yield batch
 
 
 def read_tokens(path: Path, tokenizer_hash: str) -> Iterator[pa.RecordBatch]:

@@ -29,6 +29,7 @@ from tokenizer.encoding.routing import Routed
 from tokenizer.encoding.source import open_tokenizer
 from tokenizer.encoding.special_text import AllowSpecial, SpecialText
 from tokenizer.encoding.verdicts import Verdict, judge
+from tokenizer.notes import Note, silent
 
 log = logging.getLogger("curate")
 CHUNK_BYTES = 8 << 20  # of text given to an engine at once; Hugging Face holds some 100 bytes a token meanwhile
@@ -134,12 +135,12 @@ def chunks(texts: pa.Array) -> Iterator[pa.LargeStringArray]:
         start = stop
 
 
-def open_encoder(path: Path, engine: str = "auto", *, parallel: bool = False) -> Encoder:
+def open_encoder(path: Path, engine: str = "auto", *, parallel: bool = False, note: Note = silent) -> Encoder:
     """Open a tokenizer directory or tokenizer.json (also one of others) for encoding.
 
     `engine`: auto, or a name of SPEED_ORDER, which must then pass the check.  `parallel`: let gigatoken use
-    all cores; leave it off inside worker processes.  Raises UsageError: an unreadable tokenizer, or a
-    named engine that is unknown, not installed or not exact.
+    all cores; leave it off inside worker processes.  `note`: told of checks that take seconds.
+    Raises UsageError: an unreadable tokenizer, or a named engine that is unknown, not installed or not exact.
     """
     if engine not in ("auto", *SPEED_ORDER):
         raise UsageError(f"no engine is called {engine!r}", f"known: auto, {', '.join(SPEED_ORDER)}")
@@ -156,7 +157,7 @@ def open_encoder(path: Path, engine: str = "auto", *, parallel: bool = False) ->
         else:
             try:
                 candidate = build(name, tokenizer.source, parallel=parallel)
-                verdict, risky = judge(candidate, reference, tokenizer, path)
+                verdict, risky = judge(candidate, reference, tokenizer, path, note)
             except EngineUnavailable as unavailable:
                 report.append(Verdict(name, None, False, str(unavailable).splitlines()[0][:200]))
                 continue

@@ -45,7 +45,7 @@ def open_tokenizer(path: Path) -> OpenTokenizer:
 
     Raises UsageError: missing or damaged files, no byte-level BPE.
     """
-    file = path / TOKENIZER_JSON if path.is_dir() else path
+    file = tokenizer_file(path)
     raw = read_tokenizer_json(file)
     special_ids = {str(token["content"]): int(token["id"]) for token in raw.get("added_tokens") or []}
     vocabulary: Vocabulary | None
@@ -59,6 +59,11 @@ def open_tokenizer(path: Path) -> OpenTokenizer:
             vocabulary = None
     identity = vocabulary.hash if vocabulary else hashlib.sha256(file.read_bytes()).hexdigest()
     return OpenTokenizer(raw, Source(without_added_tokens(raw), vocabulary), special_ids, identity)
+
+
+def tokenizer_file(path: Path) -> Path:
+    """The tokenizer.json of a directory, or the path itself."""
+    return path / TOKENIZER_JSON if path.is_dir() else path
 
 
 def without_added_tokens(raw: dict[str, Any]) -> bytes:

@@ -32,6 +32,7 @@ from tokenizer.encoding.engines import HUGGING_FACE, WORDS, Engine, EngineUnavai
 from tokenizer.encoding.risk import CONTEXTS, PROBED, RiskyRows, probe_source, risk_points
 from tokenizer.encoding.routing import Routed
 from tokenizer.encoding.source import OpenTokenizer
+from tokenizer.notes import Note, silent
 from tokenizer.splitting.patterns import UNICODE_TABLE_VERSION
 
 
@@ -48,21 +49,26 @@ class Verdict:
     remembered: bool = False
 
 
-def judge(engine: Engine, reference: Engine, tokenizer: OpenTokenizer, path: Path) -> tuple[Verdict, RiskyRows]:
+def judge(
+    engine: Engine, reference: Engine, tokenizer: OpenTokenizer, path: Path, note: Note = silent
+) -> tuple[Verdict, RiskyRows]:
     """Compare an engine with Hugging Face; the second value finds the rows that it must not be given.
 
+    note: told where the answer is not remembered and takes seconds.
     Raises EngineUnavailable where the engine fails on ordinary texts.
     """
     try:
-        return _judge(engine, reference, tokenizer, path)
+        return _judge(engine, reference, tokenizer, path, note)
     except (EngineUnavailable, KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic of a Rust library is no Exception
         raise EngineUnavailable(f"failed on the canary: {type(error).__name__}: {error}") from None
 
 
-def _judge(engine: Engine, reference: Engine, tokenizer: OpenTokenizer, path: Path) -> tuple[Verdict, RiskyRows]:
-    points = known_risk_points(engine, reference, tokenizer)
+def _judge(
+    engine: Engine, reference: Engine, tokenizer: OpenTokenizer, path: Path, note: Note
+) -> tuple[Verdict, RiskyRows]:
+    points = known_risk_points(engine, reference, tokenizer, note)
     risky = RiskyRows(points)
     key = {
         "what": f"canary {CANARY_VERSION}",
@@ -73,6 +79,7 @@ def _judge(engine: Engine, reference: Engine, tokenizer: OpenTokenizer, path: Pa
     answer = recall(key)
     remembered = answer is not None
     if answer is None:
+        note(f"comparing {engine.name} with Hugging Face on this tokenizer: some seconds, once")
         answer = _check(Routed(engine, risky, reference.encode), tokenizer, path)
         remember(key, answer)
     accepted, speed = answer["problem"] is None, answer["mb_per_s"]
@@ -93,7 +100,9 @@ def _check(routed: Routed, tokenizer: OpenTokenizer, path: Path) -> dict[str, An
     return {"problem": problem, "mb_per_s": speed}
 
 
-def known_risk_points(engine: Engine, reference: Engine, tokenizer: OpenTokenizer) -> NDArray[np.int64]:
+def known_risk_points(
+    engine: Engine, reference: Engine, tokenizer: OpenTokenizer, note: Note = silent
+) -> NDArray[np.int64]:
     """`risk.risk_points` for the tokenizer's pre-tokeniser and these versions, remembered.
 
     Our own scanner has none beside the release of `tokenizers` from which its table was taken: the tests probe that.
@@ -109,6 +118,7 @@ def known_risk_points(engine: Engine, reference: Engine, tokenizer: OpenTokenize
     }
     answer = recall(key)
     if answer is None:
+        note(f"probing which characters {engine.name} knows otherwise than Hugging Face: up to a minute, once")
         vocabulary = tokenizer.source.vocabulary
         probe = probe_source(tokenizer.raw, vocabulary.pattern if vocabulary else None)
         found = risk_points(build(engine.name, probe).encode, build(HUGGING_FACE, probe).encode)

@@ -26,8 +26,8 @@ from tokenizer.evaluation.probes import (
 )
 from tokenizer.evaluation.reachability import partial_characters, reachability
 from tokenizer.evaluation.subjects import Subject, subject_of_vocabulary
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import Vocabulary
+from tokenizer.words import WordCounts
 
 RARE = 100  # a token seen less often is hardly trained: of the order of the optimiser's steps that move its row
 EXAMPLES = 40

@@ -39,8 +39,8 @@ from tokenizer.evaluation.word_pieces import (
     WHOLE,
     WORDS,
 )
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import Vocabulary
+from tokenizer.words import WordCounts
 
 # Where more letters than this belong to unspaced scripts, words are a minority's (the Latin names in a Chinese text)
 # and ratios over words would describe those.  One Han letter stands for about as much as four Latin ones.
@@ -69,7 +69,9 @@ def evaluate(
     subjects = [first, *yardsticks]
     made = measure(subjects, documents)
     if (None, None) not in made.units:
-        raise UsageError("no documents to evaluate on", "the held-out split is empty: hold out a larger share")
+        raise UsageError(
+            "no documents to evaluate on", "give files that hold some, or evaluate with a larger --holdout"
+        )
     groups = [_group(made, key, seed, replicates) for key in sorted(made.units, key=_order)]
     costs = None if parallel is None else parity(
         subjects, count_pages(subjects, parallel), pivot=pivot, seed=seed, replicates=replicates

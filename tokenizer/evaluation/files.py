@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from curation.pipeline.shards import write_atomic
 from tokenizer.counting.splits import HOLDOUT, only
+from tokenizer.documents import check_files, read_documents
 from tokenizer.encoding.encode import open_encoder
-from tokenizer.documents import read_documents
+from tokenizer.encoding.source import tokenizer_file
 from tokenizer.evaluation.evaluate import evaluate
 from tokenizer.evaluation.model import Evaluation, headline
 from tokenizer.evaluation.parity import common_pages
@@ -22,25 +23,25 @@ from tokenizer.evaluation.yardsticks import installed
 from tokenizer.formats.export import load_vocabulary
 from tokenizer.formats.manifest import add_metrics, is_tokenizer_directory
 from tokenizer.formats.tokenizer_json import TOKENIZER_JSON, read_tokenizer_json
-from tokenizer.training.words import WordCounts
+from tokenizer.notes import Note, noted, silent
+from tokenizer.words import WordCounts
 
 EVALUATION_JSON, EVALUATION_HTML = "evaluation.json", "evaluation.html"
 
 
-def open_subject(path: Path) -> Subject:
+def open_subject(path: Path, note: Note = silent) -> Subject:
     """A tokenizer directory of ours (checked against its manifest, fastest exact engine), or any tokenizer.json.
 
-    Its name is that of the directory.  Raises UsageError for what is neither.
+    Its name is that of the directory, or of a file called otherwise.  Raises UsageError for what is neither.
     """
-    directory = path.parent if path.name == TOKENIZER_JSON else path
-    name = directory.resolve().name
-    if is_tokenizer_directory(directory):
-        return subject_of_vocabulary(name, load_vocabulary(directory), open_encoder(directory))
+    file = tokenizer_file(path)
+    name = file.resolve().parent.name if file.name == TOKENIZER_JSON else file.stem
+    raw = read_tokenizer_json(file)
+    if is_tokenizer_directory(file.parent):
+        return subject_of_vocabulary(name, load_vocabulary(file.parent), open_encoder(file.parent, note=note))
     from tokenizers import Tokenizer
 
-    return subject_of_tokenizers(
-        name, Tokenizer.from_buffer(orjson.dumps(read_tokenizer_json(directory / TOKENIZER_JSON)))
-    )
+    return subject_of_tokenizers(name, Tokenizer.from_buffer(orjson.dumps(raw)))
 
 
 def evaluate_directory(
@@ -56,6 +57,7 @@ def evaluate_directory(
     page_fields: Sequence[str] = ("page",),
     holdout: float | None = None,
     seed: int = 0,
+    note: Note = silent,
     **options: Any,
 ) -> Evaluation:
     """Evaluate a tokenizer directory on files of documents; writes evaluation.json and evaluation.html to `out`.
@@ -65,19 +67,24 @@ def evaluate_directory(
     holdout: evaluate only the documents that `splits.split_of` holds out with this share and seed.
     parallel: files of translations with a page each: adds parity.  The languages must have the same pages, or
     parallel_languages names some, and the pages that all of them have are taken.
-    page_fields: the fields that together name a page.
+    page_fields: the fields that together name a page.  note: told what is being done.
     """
-    subjects = [open_subject(Path(one)) for one in (directory, *compare_with)]
+    check_files([Path(one) for one in paths])
+    if yardsticks != []:
+        note("loading public vocabularies")
+    public = installed(yardsticks)
+    subjects = [open_subject(Path(one), note) for one in (directory, *compare_with)]
 
     def documents() -> Iterator[pa.RecordBatch]:
         batches = read_documents(paths, page_fields)
-        return batches if holdout is None else only(batches, HOLDOUT, seed, holdout=holdout)
+        return noted(batches if holdout is None else only(batches, HOLDOUT, seed, holdout=holdout), note)
 
     pages: Iterable[pa.RecordBatch] | None = read_documents(parallel, page_fields) if parallel else None
     if pages is not None and parallel_languages:
         pages = common_pages(pages, parallel_languages)
+    note(f"measuring with {', '.join(one.name for one in (*subjects, *public))}")
     made = evaluate(
-        subjects[0], documents(), yardsticks=[*subjects[1:], *installed(yardsticks)], counts=counts, seed=seed,
+        subjects[0], documents(), yardsticks=[*subjects[1:], *public], counts=counts, seed=seed,
         parallel=pages, **options,
     )  # fmt: skip
     target = Path(directory if out is None else out)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenizer.training.merge_run import MergeRun
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import BYTE_IDS, Vocabulary
+from tokenizer.words import WordCounts
 
 
 def token_occurrences(vocabulary: Vocabulary, words: WordCounts) -> NDArray[np.int64]:

@@ -48,7 +48,7 @@ def export(
     other existing path that is not an empty directory raises UsageError, as does a vocabulary in which
     two merges make the same token.
     """
-    _check_target(directory)
+    check_target(directory)
     files = {
         TOKENIZER_JSON: tokenizer_json(vocabulary),
         RANKS: ranks_file(vocabulary),
@@ -98,7 +98,8 @@ def load_vocabulary(path: Path) -> Vocabulary:
     return vocabulary
 
 
-def _check_target(directory: Path) -> None:
+def check_target(directory: Path) -> None:
+    """UsageError unless an export may write there: nothing, an empty directory, or a tokenizer directory."""
     if not directory.exists() or is_tokenizer_directory(directory):
         return
     if not directory.is_dir() or any(directory.iterdir()):

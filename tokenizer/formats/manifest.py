@@ -46,11 +46,18 @@ def dump(manifest: dict[str, Any]) -> bytes:
 
 
 def is_tokenizer_directory(directory: Path) -> bool:
-    """Whether this project wrote the directory (so that a new export may replace it)."""
+    """Whether this project wrote the directory (so that a new export may replace it).
+
+    Raises UsageError where its manifest is damaged: it must be taken neither for ours nor for somebody else's.
+    """
+    path = directory / MANIFEST
     try:
-        raw = orjson.loads((directory / MANIFEST).read_bytes())
-    except (OSError, orjson.JSONDecodeError):
+        raw = orjson.loads(path.read_bytes())
+    except OSError:
         return False
+    except orjson.JSONDecodeError as error:
+        remedy = "export the tokenizer again into another folder; without its manifest nothing vouches for the files"
+        raise UsageError(f"{path}: damaged ({error})", remedy) from None
     return isinstance(raw, dict) and str(raw.get("format")).startswith("curate tokenizer ")
 
 

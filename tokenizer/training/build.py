@@ -92,17 +92,10 @@ def weigh(
 ) -> Weighing:
     """Language weights as the config asks for them."""
     amounts, wanted = table.bytes, config.languages
+    if isinstance(wanted, dict):
+        return _by_hand(wanted, amounts)
     if wanted == "text" or len(amounts) < LEAST_DRIVEN:
         return Weighing(None, {"mode": "text", "shares": shares_of(amounts)})
-    if isinstance(wanted, dict):
-        missing = sorted(set(amounts) - set(wanted))
-        if missing:
-            raise UsageError(
-                f"tokenizer.train.languages gives no share for {', '.join(missing[:5])}",
-                "every language of the documents needs one, 0 to leave it out",
-            )
-        shares = shares_of(wanted)
-        return _by_shares("shares", shares, amounts)
     if isinstance(wanted, float | int):
         return _by_shares(f"temperature {wanted:g}", temperature(shares_of(amounts), wanted), amounts)
     options = SearchOptions(vocab_size=config.vocab_size, most_loss=config.most_loss)
@@ -113,6 +106,21 @@ def weigh(
         why = f"fewer than {LEAST_DRIVEN} languages have {options.least_dev_bytes:,} bytes of development text"
         return Weighing(account.weights, {**account.account, "asked": "auto", "why": why})
     return _searched(search_weights(table, dev, options, on_round=on_round))
+
+
+def _by_hand(wanted: Mapping[str, float], amounts: Mapping[str, int]) -> Weighing:
+    missing = sorted(set(amounts) - set(wanted))
+    if missing:
+        raise UsageError(
+            f"languages gives no share for {', '.join(missing[:5])}",
+            "every language of the documents needs one, 0 to leave it out",
+        )
+    if not any(wanted[name] for name in amounts):
+        raise UsageError("languages gives every language of the documents the share 0", "give one a positive share")
+    weighing = _by_shares("shares", shares_of({name: wanted[name] for name in amounts}), amounts)
+    if without := sorted(set(wanted) - set(amounts)):
+        weighing.account["without_text"] = without
+    return weighing
 
 
 def _by_shares(mode: str, shares: Mapping[str, float], amounts: Mapping[str, int]) -> Weighing:

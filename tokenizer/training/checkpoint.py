@@ -17,8 +17,8 @@ import orjson
 from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import canonical_json
 from curation.pipeline.shards import write_atomic
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import check_merges
+from tokenizer.words import WordCounts
 
 CHECKPOINT_EVERY = 10_000  # merges
 FORMAT = "curate tokenizer checkpoint 1"

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from curation.pipeline.errors import UsageError
 from tokenizer.training.symbols import byte_pairs, lay_out
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import BASE, BYTE_CHARACTERS, BYTE_IDS
+from tokenizer.words import WordCounts
 
 MOST_PAIR_COUNT = 2**31 - 1
 PRIVATE_USE = range(0xE000, 0xF900)  # one of these that no word holds separates the words

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from curation.pipeline.errors import UsageError
 from tokenizer.counting.weights import multipliers
 from tokenizer.training.word_tokens import tokens_per_word
-from tokenizer.training.words import WordCounts
+from tokenizer.words import WordCounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def language_table(counts: pa.Table) -> LanguageTable:
     Raises UsageError where it is empty or not sorted.
     """
     if not len(counts):
-        raise UsageError("the count table is empty")
+        raise UsageError("the count table is empty", "every document is empty, removed or held out")
     words = counts["word"].cast(pa.large_binary()).combine_chunks().dictionary_encode()
     distinct = words.dictionary
     if len(distinct) > 1 and not pc.all(pc.less(distinct[:-1], distinct[1:])).as_py():

@@ -24,8 +24,8 @@ from tokenizer.training.merge_kernel import (
 )
 from tokenizer.training.pair_table import COUNT, KEY, LENGTH, START, copy_live, live_rows, new_table
 from tokenizer.training.symbols import Symbols, byte_pairs, lay_out
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import BASE
+from tokenizer.words import WordCounts
 
 MOST_WEIGHT = 2**62  # sum of count × bytes; every pair count stays below it
 SMALLEST = 1 << 10  # rows of the first table and heap

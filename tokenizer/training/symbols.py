@@ -13,8 +13,8 @@ import numpy as np
 
 from curation.pipeline.errors import UsageError
 from curation.text.kernel import cached_kernel
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import BASE, BYTE_IDS
+from tokenizer.words import WordCounts
 
 END, HOLE = -1, -2
 MOST_INT32_PLACES = 2**31 - 1  # more byte places than this need int64 lists, at twice the memory

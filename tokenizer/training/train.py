@@ -17,8 +17,8 @@ import numpy as np
 from curation.pipeline.errors import UsageError
 from tokenizer.training.checkpoint import CHECKPOINT_EVERY, Identity, read_checkpoint, write_checkpoint
 from tokenizer.training.merge_run import NO_MERGES, MergeRun
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import BASE, check_merges
+from tokenizer.words import WordCounts
 
 PROGRESS_EVERY = 1_000  # merges
 PROGRESS_PLACES = 20_000_000  # or places visited: the first merges are the dearest
@@ -115,7 +115,10 @@ def _check_request(words: WordCounts, vocab_size: int, start: np.ndarray, max_to
             "give at least 256; special tokens are added on top of it and do not count",
         )
     if not len(words) or not words.counts.any():
-        raise UsageError("there are no words to train on: the count table is empty or all its weights are 0")
+        raise UsageError(
+            "there are no words to train on: the count table is empty or all its weights are 0",
+            "count files that hold text, or give a language with text a positive share",
+        )
     check_merges(start)
     if vocab_size < BASE + len(start):
         raise UsageError(

@@ -12,8 +12,8 @@ import itertools
 import numpy as np
 
 from tokenizer.training.merge_run import MergeRun
-from tokenizer.training.words import WordCounts
 from tokenizer.vocabulary import BASE, BYTE_IDS
+from tokenizer.words import WordCounts
 
 
 def tokens_per_word(words: WordCounts, merges: np.ndarray) -> np.ndarray:

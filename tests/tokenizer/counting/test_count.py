@@ -19,6 +19,7 @@ from curation.pipeline.errors import CurateError, UsageError
 from tokenizer.counting import table as count_table
 from tokenizer.counting import word_table
 from tokenizer.counting.count import (
+    count_sides,
     count_to_file,
     count_words,
     counts_info,
@@ -27,6 +28,7 @@ from tokenizer.counting.count import (
     word_counts,
     write_counts,
 )
+from tokenizer.counting.splits import divide, only
 from tokenizer.counting.table import METADATA, with_info
 from tokenizer.splitting.patterns import PATTERNS, Pattern
 from tokenizer.splitting.pretokenize import word_ends_reference
@@ -159,6 +161,20 @@ def test_the_file_is_the_same_for_any_split_order_memory_and_threads(
     assert {path.name for path in tmp_path.iterdir()} == {
         "whole", "spilled", "merged", "reversed", *(f"shard{k}" for k in range(5)),
     }  # no temporary file is left  # fmt: skip
+
+
+@pytest.mark.parametrize("memory", [1, 8 << 20, 1 << 30])
+def test_both_sides_of_the_split_are_counted_in_one_pass_as_each_alone(tmp_path: Path, memory: int) -> None:
+    rows = corpus(600)
+    named = [batch(rows[k : k + 70]) for k in range(0, len(rows), 70)]
+    named = [one.append_column("id", pa.array([f"{k}-{i}" for i in range(len(one))])) for k, one in enumerate(named)]
+    shares = {"holdout": 0.1, "dev": 0.2}
+    tables = {side: tmp_path / f"{side}.parquet" for side in ("train", "dev")}
+    found = count_sides(divide(named, ("train", "dev"), 5, **shares), tables, O200K, memory=memory)
+    for side, table in tables.items():
+        assert count_to_file(only(named, side, 5, **shares), tmp_path / "alone", O200K) == found[side]
+        assert table.read_bytes() == (tmp_path / "alone").read_bytes() and found[side].documents > 50
+    assert {path.name for path in tmp_path.iterdir()} == {"train.parquet", "dev.parquet", "alone"}
 
 
 def test_a_failed_count_leaves_nothing_behind(tmp_path: Path) -> None:

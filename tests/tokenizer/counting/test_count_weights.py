@@ -14,7 +14,7 @@ from curation.pipeline.errors import UsageError
 from tokenizer.counting.table import COUNTS_SCHEMA, CountsInfo, counts_info, with_info
 from tokenizer.counting.weights import cut_long_words, multipliers, pieces_of, thin_rare, word_counts
 from tokenizer.splitting.patterns import PATTERNS
-from tokenizer.training.words import word_counts_of
+from tokenizer.words import word_counts_of
 
 
 def table_of(rows: list[tuple[bytes, str, str, int]]) -> pa.Table:
@@ -48,7 +48,12 @@ def test_weights_multiply_the_counts_of_their_language_exactly() -> None:
 )
 def test_weights_keep_their_ratio_and_leave_room_for_every_sum(weights: dict[str, float], amounts: list[int]) -> None:
     sizes = dict(zip(weights, amounts, strict=False))
-    factors = multipliers(weights, sizes)
+    try:
+        factors = multipliers(weights, sizes)
+    except UsageError:  # only where the sum leaves the smallest weight less than four bits
+        least = min(weights.values())
+        assert sum(weights[name] * size for name, size in sizes.items()) / least > 2.0**55
+        return
     assert sum(factors[name] * size for name, size in sizes.items()) < 1 << 62
     scale = max(factors.values()) / max(weights.values())
     for name, weight in weights.items():

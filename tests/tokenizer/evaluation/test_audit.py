@@ -17,8 +17,8 @@ from tokenizer.evaluation.probes import digit_policy, digit_tokens, indentation,
 from tokenizer.evaluation.reachability import partial_characters, reachability
 from tokenizer.evaluation.subjects import Subject, byte_text, merge_model, subject_of_vocabulary
 from tokenizer.evaluation.yardsticks import installed
-from tokenizer.training.words import word_counts_of
 from tokenizer.vocabulary import Vocabulary
+from tokenizer.words import word_counts_of
 
 
 def id_of(made: Vocabulary, token: bytes) -> int:

@@ -19,8 +19,8 @@ from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import hash64
 from tests.tokenizer.evaluation_examples import cutter, documents, vocabulary
 from tokenizer.counting.splits import only, split_of
-from tokenizer.evaluation.bootstrap import MAX_UNITS, Units, interval, resampled_sums
 from tokenizer.documents import read_documents
+from tokenizer.evaluation.bootstrap import MAX_UNITS, Units, interval, resampled_sums
 from tokenizer.evaluation.evaluate import compare, evaluate, with_reference_counts
 from tokenizer.evaluation.metrics import embedding_share, gini, renyi_efficiency, shannon_efficiency
 from tokenizer.evaluation.probes import digit_tokens
@@ -335,6 +335,8 @@ def test_documents_are_read_from_compressed_json_lines_and_parquet(tmp_path: Pat
     [
         (b'{"text": "a"}\n{"text": ', ":2: no JSON"),
         (b"[1]\n", ":1: not an object"),
+        (b'{"text": "a"}\n{"text": "\xff"}', ":2: not UTF-8 .*byte 10 of the line"),
+        (b'\xef\xbb\xbf{"text": "a"}\n{"text": "\\ud800"}', ":2: no JSON"),
         (b'{"body": "a"}', ":1: no `text`"),
     ],
 )

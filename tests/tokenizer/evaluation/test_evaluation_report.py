@@ -18,7 +18,7 @@ from tokenizer.evaluation.findings import findings
 from tokenizer.evaluation.model import Evaluation, headline
 from tokenizer.evaluation.report import change_html, estimate_html, page, percent_html
 from tokenizer.evaluation.subjects import subject_of_vocabulary
-from tokenizer.training.words import word_counts_of
+from tokenizer.words import word_counts_of
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>{{ 7*7 }}\u202e\x1b[31m'
 ALLOWED = {

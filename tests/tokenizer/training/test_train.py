@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from curation.pipeline.errors import UsageError
+from tokenizer.formats.tokenizer_json import tokenizer_json
 from tokenizer.splitting.patterns import pattern_of
 from tokenizer.splitting.pretokenize import word_ends_reference
 from tokenizer.training import checkpoint, symbols
@@ -21,8 +23,8 @@ from tokenizer.training import train as training
 from tokenizer.training.hf_train import hf_train, largest_pair_count
 from tokenizer.training.train import Progress, train
 from tokenizer.training.word_tokens import tokens_per_word, tokens_per_word_reference
-from tokenizer.training.words import WordCounts, word_counts_of
 from tokenizer.vocabulary import BASE, BYTE_IDS, Vocabulary
+from tokenizer.words import WordCounts, word_counts_of
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -334,3 +336,15 @@ def test_hugging_faces_trainer_is_not_given_what_it_cannot_read() -> None:
 def test_words_that_hold_the_separator_are_kept_whole_for_hugging_face() -> None:
     words = word_counts_of({"\ue000\ue000".encode(): 3, "a\ue001".encode(): 2})
     assert hf_train(words, 300).tolist() == train(words, 300).merges.tolist()
+
+
+def test_bytes_that_no_word_has_are_tokens_too_and_control_without_them_hugging_face_loses_text() -> None:
+    text, words = "xyz é", word_counts_of({b"abc": 3})
+    ours = Vocabulary(pattern_of("o200k"), train(words, 258).merges)
+    read = Tokenizer.from_str(tokenizer_json(ours).decode())
+    assert read.decode(read.encode(text).ids) == text
+    theirs = Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    theirs.decoder = decoders.ByteLevel()
+    theirs.train_from_iterator(["abc abc"], trainers.BpeTrainer(vocab_size=300, show_progress=False))
+    assert theirs.decode(theirs.encode(text).ids) != text

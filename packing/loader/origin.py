@@ -8,7 +8,7 @@ from os import PathLike
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from packing.layout.files import fragment_path
+from packing.layout.files import FIRST, fragment_path
 from packing.loader.dataset import PackedDataset
 
 
@@ -18,7 +18,7 @@ class Origin:
 
     doc_key: int
     copy: int
-    offset: int  # token number within the document
+    offset: int  # token number within the document; a BOS is none
     source: str
     shard: str
     row: int  # of the shard
@@ -28,23 +28,26 @@ class Origin:
 def who(directory: str | PathLike[str], stage: int, sequence: int, token: int) -> Origin:
     """The origin of token `token` of global sequence `sequence`.
 
-    Raises IndexError for a place that does not exist, LookupError for padding.
+    Raises IndexError for a place that does not exist, LookupError for padding and for a BOS, which no document has.
     """
     dataset = PackedDataset(directory, stage)
     length = dataset.manifest.sequence_length
     if not 0 <= token < length:
         raise IndexError(f"token {token} of a sequence of {length}")
-    [(number, row)] = dataset.places(sequence, sequence + 1).where
+    [(number, row)] = dataset.places([sequence]).where
     shard = dataset.shards.info(number).name
     path = fragment_path(dataset.directory, shard)
     fragments = pq.read_table(path, filters=pc.field("seq") == row).to_pylist()
-    start = 0
+    start, bos = 0, dataset.manifest.policy.get("bos")
     for place, fragment in enumerate(fragments):
         if token < start + fragment["len"]:
+            begins = bos == "fragment" or (bos == "doc" and bool(fragment["flags"] & FIRST))
+            if begins and token == start:
+                raise LookupError(f"token {token} of sequence {sequence} is the BOS of document {fragment['doc_key']}")
             return Origin(
                 doc_key=fragment["doc_key"],
                 copy=fragment["copy"],
-                offset=fragment["doc_offset"] + token - start,
+                offset=fragment["doc_offset"] + token - start - begins,
                 source=dataset.manifest.sources[fragment["source"]],
                 shard=shard,
                 row=row,
