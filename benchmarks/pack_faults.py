@@ -29,6 +29,9 @@ from tests.packing.directories import write_directory
 from tests.packing.verify.injection import DAMAGE, WRITTEN_WRONG
 
 
+TRIES = 20  # then in the small directory: the large one has no two shards with equal counts to be doubled
+
+
 def directories(folder: Path, rng: random.Random) -> list[Path]:
     """A directory with many small shards, one with few large ones; both without fault."""
     made = []
@@ -60,13 +63,14 @@ def main() -> None:
         sources = directories(Path(scratch), rng)
         copy = Path(scratch) / "copy"
         for turn in range(arguments.each):
+            print(f"turn {turn}", file=sys.stderr, flush=True)
             source = sources[turn % 9 == 8]  # the large one is slower: one in nine
             for name, damage in kinds.items():
-                what = None
+                what, tries = None, 0
                 while what is None:
                     shutil.rmtree(copy, ignore_errors=True)
-                    shutil.copytree(source, copy)
-                    what = damage(copy, rng)
+                    shutil.copytree(source if tries < TRIES else sources[0], copy)
+                    what, tries = damage(copy, rng), tries + 1
                 counts[name]["injected"] += 1
                 if verify(copy).ok:
                     missed.append({"kind": name, "what": what, "turn": turn})
