@@ -28,7 +28,6 @@ from packing.verify import verify
 from tests.packing.directories import write_directory
 from tests.packing.verify.injection import DAMAGE, WRITTEN_WRONG
 
-
 TRIES = 20  # then in the small directory: the large one has no two shards with equal counts to be doubled
 
 
