@@ -21,7 +21,7 @@ demo: $(DEMO_DEPS)
 	@echo "  $(BIN)/curate whatif web-demo gopher-quality.min_words=30"
 
 test: $(DEMO_DEPS)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: $(DEMO_DEPS)
 	$(BIN)/python -m pytest -m slow
