@@ -75,9 +75,21 @@ def blocks(stored: BinaryIO, name: str, bounds: Bounds, begins: Begins | None = 
             log.warning("%s is not compressed, in spite of its name", name)
         yield from _plain(stored)
         return
-    if any(name.endswith(f.suffix) for f in FORMATS if f is not form):
-        log.warning("%s is compressed with %s, in spite of its name", name, form.name)
-    yield from _Members(stored, form, bounds, begins).run(0)
+    other = next((f for f in FORMATS if f is not form and name.endswith(f.suffix)), None)
+    found = _Members(stored, form, bounds, begins).run(0)
+    if other is None:
+        return (yield from found)
+    first = next(found, None)
+    if isinstance(first, Damage):  # the first bytes may be damage that looks like another format's
+        members = _Members(stored, other, bounds, begins)
+        start = members.next_start(0)
+        if start is not None:
+            yield members.lost(0, QuarantineReason.DAMAGED_COMPRESSION, f"no {other.name} member begins here")
+            return (yield from members.run(start))
+    log.warning("%s is compressed with %s, in spite of its name", name, form.name)
+    if first is not None:
+        yield first
+    yield from found
 
 
 def _plain(stored: BinaryIO) -> Iterator[Block]:

@@ -90,7 +90,7 @@ def _check_planned(file: InputFile, state: tuple[int, str] | None) -> None:
         raise TaskFailed(f"{file.path} is not the file that was planned", "run the same command again")
 
 
-READ = Step("read", 1, run_read, lambda config: versions(_config_of(config)), views=("quarantine",))
+READ = Step("read", 2, run_read, lambda config: versions(_config_of(config)), views=("quarantine",))
 
 
 def _config() -> Any:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 import zstandard
 from fastwarc.stream_io import BrotliWriter
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
@@ -356,6 +356,9 @@ def still_valid(stored: bytes) -> bool:
     length=st.integers(0, 400),
     junk=st.binary(max_size=400),
 )
+@example(at=0, length=0, junk=b"P*M\x18")  # begins like a zstd frame
+@example(at=0, length=9, junk=b"\x28\xb5\x2f\xfd")
+@example(at=0, length=0, junk=b"\xfd7zXZ\0")
 @settings(QUIET, max_examples=300)
 def test_random_damage_loses_only_the_records_that_it_touches(
     tmp_path: Path, at: int, length: int, junk: bytes
