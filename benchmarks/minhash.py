@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 from filters import sample
+from peer_process import Peer
 from results import write_result
 
 from curation.dedup.presets import PRESETS
@@ -28,28 +28,6 @@ from curation.dedup.sketch import band_keys
 from curation.text.shingles import distinct, shingle_hashes
 
 PEERS = ("datatrove", "datasketch", "daft", "daft_normalized")
-
-
-class Peer:
-    """The peers in their own process, one command at a time."""
-
-    def __init__(self, python: str, texts: Path) -> None:
-        command = [python, str(Path(__file__).with_name("minhash_peer.py")), str(texts)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.versions = self.read()
-
-    def ask(self, command: str) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the peer process ended; its error is above")
-        return json.loads(line)
 
 
 def signature_seconds(column: pa.LargeStringArray, preset: str) -> dict[str, float]:
@@ -81,7 +59,7 @@ def main() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(texts, file)
         file.flush()
-        peer = Peer(arguments.peer_python, Path(file.name))
+        peer = Peer(arguments.peer_python, "minhash_peer.py", file.name)
         for _ in range(arguments.rounds):
             ours = {preset: signature_seconds(column, preset) for preset in PRESETS}
             rounds.append({"ours": ours, **{name: peer.ask(name) for name in PEERS}})

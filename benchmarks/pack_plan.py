@@ -18,13 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pack_laws import dclm, mixed
+from peer_process import Peer
 from results import write_result
 
 from packing.plan.cut import cut_documents
@@ -35,28 +35,6 @@ LENGTHS = (2048, 8192, 131072)
 SEEDS = (1, 2, 3)
 PEERS = {"trl": 100_000, "olmo": 100_000, "lightbinpack": 1_000_000}  # documents: the slow ones get fewer
 HUGE, CHUNK = 100_000_000, 1_000_000
-
-
-class Peer:
-    """The peers in their own process, one command at a time."""
-
-    def __init__(self, python: str) -> None:
-        command = [python, str(Path(__file__).with_name("pack_plan_peer.py"))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.versions = self.read()
-
-    def ask(self, command: str) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the peer process ended; its error is above")
-        return json.loads(line)
 
 
 def padding(documents: int) -> dict[str, Any]:
@@ -170,7 +148,7 @@ def main() -> None:
         for what in ("bfd", "windowed", "assign")
     }
     print(json.dumps(result, indent=1), flush=True)
-    peer = Peer(arguments.peer_python)
+    peer = Peer(arguments.peer_python, "pack_plan_peer.py")
     result["speed"] = speed(peer, arguments.rounds)
     write_result("pack_plan", result, peer.versions)
 

@@ -31,6 +31,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import zstandard
+from peer_process import Peer
 from results import write_result
 
 from tokenizer.counting.count import count_to_file, count_words, merge_counts, word_counts
@@ -97,28 +98,6 @@ def digest(sample: pa.Table) -> str:
     return state.hexdigest()
 
 
-class Peer:
-    """The peer in its own process, one command at a time."""
-
-    def __init__(self, script: str, texts: Path) -> None:
-        command = [sys.executable, str(Path(__file__).with_name(script)), str(texts)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.versions = self.read()
-
-    def ask(self, command: str) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the peer process ended; its error is above")
-        return json.loads(line)
-
-
 MEMORY_CODE = """
 import json, re, sys
 from pathlib import Path
@@ -158,7 +137,7 @@ def main() -> None:
         folder = Path(name)
         texts = folder / "texts.arrow"
         write_texts(table, texts)
-        peer = Peer("tokenizer_count_peer.py", texts)
+        peer = Peer(sys.executable, "tokenizer_count_peer.py", texts)
         sample = table.take(np.arange(0, len(table), COMPARED))
         if digest(sample) != peer.ask(f"digest {COMPARED}"):
             raise SystemExit("the words differ from Hugging Face's")

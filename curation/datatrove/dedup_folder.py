@@ -19,8 +19,9 @@ import orjson
 import pyarrow as pa
 from datatrove.data import Document
 
-from curation.datatrove import verdicts
 from curation.datatrove.documents import columns_of
+from curation.datatrove.verdicts import COUNT
+from curation.datatrove.verdicts import write as write_verdicts
 from curation.dedup.step import DedupConfig, plan
 from curation.pipeline.confirm import CONFIRM, require
 from curation.pipeline.context import DOCUMENTS, LAYER, SLICES, overlay_slice, shard_batches
@@ -117,7 +118,7 @@ class DedupFolder:
         for task in state.plan.tasks:
             if task.step != "read" and "clusters" in step_of(task).views:
                 shutil.copyfile(state.output(task.name, "clusters"), self.path / "clusters" / f"{task.name}.parquet")
-        return verdicts.write(self.path / VERDICTS, lambda: _verdict_batches(state))
+        return write_verdicts(self.path / VERDICTS, lambda: _verdict_batches(state))
 
     def _ranks(self) -> list[dict[str, Any]]:
         entries = [orjson.loads(path.read_bytes()) for path in sorted((self.path / "ranks").glob("*.json"))]
@@ -190,10 +191,8 @@ def _verdict_batches(state: State) -> Iterator[pa.RecordBatch]:
             else overlay_slice(state.output(part.task, SLICES), part.slice)
             for part in shard.parts
         ]
-        for batch in shard_batches(
-            state.output(shard.read, DOCUMENTS), parts, ["doc_key", "id", REMOVED_BY, verdicts.COUNT]
-        ):
-            known = verdicts.COUNT in batch.schema.names
-            counts = batch[verdicts.COUNT] if known else pa.nulls(batch.num_rows, pa.int64())
+        for batch in shard_batches(state.output(shard.read, DOCUMENTS), parts, ["doc_key", "id", REMOVED_BY, COUNT]):
+            known = COUNT in batch.schema.names
+            counts = batch[COUNT] if known else pa.nulls(batch.num_rows, pa.int64())
             columns = {name: batch[name] for name in ("doc_key", "id", REMOVED_BY)}
-            yield pa.RecordBatch.from_pydict(columns | {verdicts.COUNT: counts.fill_null(1)})
+            yield pa.RecordBatch.from_pydict(columns | {COUNT: counts.fill_null(1)})
