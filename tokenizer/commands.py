@@ -65,6 +65,11 @@ def train(
         str, typer.Option(help="auto, text (as they occur), a temperature from 0 to 1, or shares as {en: 0.6, de: 0.4}")
     ] = "auto",
     most_loss: Annotated[float, typer.Option(help="auto: what the mix may pay, in tokens")] = 0.005,
+    quotas: Annotated[str | None, typer.Option(help="least shares of languages, as {ka: 0.01}")] = None,
+    thin: Annotated[
+        str | None, typer.Option(help="keep one in n rare words, counted n times: {below: 3, keep_one_in: 4}")
+    ] = None,
+    longest_word: Annotated[int | None, typer.Option(help="bytes; longer words are cut for training only")] = None,
     special: Annotated[list[str] | None, typer.Option(help="special token(s) instead of the usual ones")] = None,
     min_frequency: Annotated[int, typer.Option(help="smallest count of a pair that is merged")] = 0,
     max_token_length: Annotated[int | None, typer.Option(help="longest token in bytes, inclusive")] = None,
@@ -77,9 +82,9 @@ def train(
     from tokenizer.train_action import train_from_counts
 
     train_from_counts(
-        counts, out, vocab_size=vocab_size, languages=languages, most_loss=most_loss, special=special,
-        min_frequency=min_frequency, max_token_length=max_token_length, extend=extend, check=check, quiet=quiet,
-        as_json=json,
+        counts, out, vocab_size=vocab_size, languages=languages, most_loss=most_loss, quotas=quotas, thin=thin,
+        longest_word=longest_word, special=special, min_frequency=min_frequency, max_token_length=max_token_length,
+        extend=extend, check=check, quiet=quiet, as_json=json,
     )  # fmt: skip
 
 

@@ -210,7 +210,7 @@ EVALUATE = Step(EVALUATION, 1, evaluate_tokenizer, views=(EVALUATION,))
 
 SECTION = Section(
     "tokenizer",
-    "decontaminate",
+    "quality",
     plan,
     (COUNT, TRAIN, GIVEN, TOKENS, EVALUATE),
     _config,

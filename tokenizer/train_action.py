@@ -20,8 +20,9 @@ from tokenizer.vocabulary import DEFAULT_SPECIALS
 
 
 def train_from_counts(
-    counts: Path, out: Path, *, vocab_size: int, languages: str, most_loss: float, special: Sequence[str] | None,
-    min_frequency: int, max_token_length: int | None, extend: Path | None, check: bool, quiet: bool, as_json: bool,
+    counts: Path, out: Path, *, vocab_size: int, languages: str, most_loss: float, quotas: str | None,
+    thin: str | None, longest_word: int | None, special: Sequence[str] | None, min_frequency: int,
+    max_token_length: int | None, extend: Path | None, check: bool, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Train, export to `out`, and say what came out."""
     from tokenizer.formats.export import check_target, export, load_vocabulary
@@ -30,7 +31,8 @@ def train_from_counts(
 
     check_target(out)
     values = {
-        "vocab_size": vocab_size, "languages": _languages(languages), "most_loss": most_loss,
+        "vocab_size": vocab_size, "languages": _yaml("languages", languages), "most_loss": most_loss,
+        "quotas": _yaml("quotas", quotas or "{}"), "thin": _yaml("thin", thin or "null"), "longest_word": longest_word,
         "special_tokens": list(special or DEFAULT_SPECIALS), "min_frequency": min_frequency,
         "max_token_length": max_token_length,
     }  # fmt: skip
@@ -40,7 +42,7 @@ def train_from_counts(
         first = error.errors()[0]
         name = str(first["loc"][0])
         if name == "languages":
-            raise _bad_languages(languages) from None
+            raise _unreadable(name, languages) from None
         option = "--" + ("special" if name == "special_tokens" else name.replace("_", "-"))
         told = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{option}: {told}", "see curate tokenizer train --help") from None
@@ -66,7 +68,7 @@ def train_from_counts(
         "rows": built.vocabulary.rows, "warning": built.training.warning, "languages": built.weighing.account,
     }  # fmt: skip
     if check:
-        summary["hugging_face_merges_equal"] = _same_as_hugging_face(train_table, built, config)
+        summary["hugging_face_merges_equal"] = _same_as_hugging_face(built, config)
     if as_json:
         print_json(summary)
         return
@@ -80,18 +82,22 @@ def train_from_counts(
         print_line(f"warning: {built.training.warning}")
 
 
-def _languages(text: str) -> Any:
+WAYS = {
+    "languages": "give auto, text, a temperature from 0 to 1, or shares such as '{en: 0.6, de: 0.4}'",
+    "quotas": "give least shares such as '{ka: 0.01}'",
+    "thin": "give it as '{below: 3, keep_one_in: 4}'",
+}
+
+
+def _yaml(option: str, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise _bad_languages(text) from None
+        raise _unreadable(option, text) from None
 
 
-def _bad_languages(text: str) -> UsageError:
-    return UsageError(
-        f"--languages: {text!r} is no way to weigh languages",
-        "give auto, text, a temperature from 0 to 1, or shares such as '{en: 0.6, de: 0.4}'",
-    )
+def _unreadable(option: str, text: str) -> UsageError:
+    return UsageError(f"--{option}: {text!r} cannot be understood", WAYS[option])
 
 
 def _account(counts: Path) -> dict[str, Any]:
@@ -113,12 +119,11 @@ def _why(account: dict[str, Any]) -> str:
     return f" (auto was asked for: {account['why']})" if "why" in account else ""
 
 
-def _same_as_hugging_face(table: Path, built: Any, config: TrainConfig) -> bool:
-    from tokenizer.counting.count import word_counts
+def _same_as_hugging_face(built: Any, config: TrainConfig) -> bool:
     from tokenizer.training.hf_train import hf_train
 
-    words = word_counts(table, built.weighing.weights)
     theirs = hf_train(
-        words, built.vocabulary.vocab_size, min_frequency=config.min_frequency, max_token_length=config.max_token_length
-    )
+        built.words, built.vocabulary.vocab_size, min_frequency=config.min_frequency,
+        max_token_length=config.max_token_length,
+    )  # fmt: skip
     return np.array_equal(theirs, built.vocabulary.merges)

@@ -173,6 +173,20 @@ def test_languages_without_text_are_told_and_the_others_share_the_rest(
     assert more["hash"] == same["hash"] and more["languages"]["without_text"] == ["c"]
 
 
+def test_quotas_thinning_and_cut_words_shape_the_training(way: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, _ = way
+    plain = ("train", str(folder / "counts"), "--vocab-size", "400", "-q", "--languages", "text", "--out")
+    quota = curate(*plain, str(tmp_path / "quota"), "--quotas", "{b: 0.9}")
+    assert quota["languages"]["shares"] == pytest.approx({"a": 0.1, "b": 0.9})
+    assert quota["languages"]["quotas"] == {"b": 0.9}
+    thin = curate(*plain, str(tmp_path / "thin"), "--thin", "{below: 100000, keep_one_in: 2}", "--check")
+    cut = curate(*plain, str(tmp_path / "cut"), "--longest-word", "4", "--check")
+    assert all(len(token) <= 4 for token in load_vocabulary(tmp_path / "cut").tokens())
+    made = [quota, thin, cut, curate(*plain, str(tmp_path / "plain"))]
+    assert len({one["hash"] for one in made}) == len(made)
+    assert thin["hugging_face_merges_equal"] and cut["hugging_face_merges_equal"]
+
+
 @pytest.mark.parametrize("share", ["{b: 1}", "{a: 1}"])
 def test_shares_are_checked_for_a_single_language_too(tmp_path: Path, share: str) -> None:
     (tmp_path / "one.jsonl").write_text('{"id": "x", "text": "hello there", "lang": "a"}')
@@ -270,6 +284,9 @@ def test_a_damaged_account_or_manifest_is_named(way: tuple[Path, list[str]], tmp
         (("export", "{folder}/tok", "--out", "{new}", "--vocab-size", "999999"), "cannot be cut"),
         (("train", "{folder}/counts", "--out", "{new}", "--languages", "{{a: 1.0"), "--languages"),
         (("train", "{folder}/counts", "--out", "{new}", "--languages", "{{a: 0, b: 0}}"), "positive"),
+        (("train", "{folder}/counts", "--out", "{new}", "--quotas", "{{x: 0.5}}"), "quota for 'x'"),
+        (("train", "{folder}/counts", "--out", "{new}", "--quotas", "{{a: 1"), "--quotas"),
+        (("train", "{folder}/counts", "--out", "{new}", "--thin", "3"), "--thin"),
         (("train", "{folder}/counts", "--out", "{new}", "--special", ""), "--special: special tokens must be"),
         (("count", "{folder}/0.jsonl", "{folder}/../{name}/0.jsonl", "--out", "{new}"), "given twice"),
         (("count", "{folder}", "--out", "{new}"), "is a folder"),

@@ -10,10 +10,12 @@ from typing import Any
 from curation.pipeline.errors import UsageError
 from tokenizer.config import TrainConfig
 from tokenizer.counting.count import counts_info, read_counts
+from tokenizer.counting.weights import cut_long_words, thin_rare
 from tokenizer.training.language_search import Round, SearchOptions, SearchResult, search_weights
-from tokenizer.training.languages import LanguageTable, language_table, shares_of, temperature, weights_for
+from tokenizer.training.languages import LanguageTable, language_table, quotas, shares_of, temperature, weights_for
 from tokenizer.training.train import Progress, Training, train
 from tokenizer.vocabulary import Vocabulary
+from tokenizer.words import WordCounts
 
 LEAST_DRIVEN = 2  # languages with enough development text: with fewer there is nothing to weigh
 
@@ -31,6 +33,7 @@ class Built:
     """A trained vocabulary, with what a report and a manifest say of its training."""
 
     vocabulary: Vocabulary
+    words: WordCounts  # what was trained on
     training: Training
     weighing: Weighing
 
@@ -51,14 +54,19 @@ def build(
     Raises UsageError: an empty table, languages that the table does not have, tables counted differently.
     """
     info = counts_info(counts)
-    table = language_table(read_counts(counts))
-    weighing = weigh(table, dev_table(dev, counts), config, on_round)
+    counted = read_counts(counts)
+    if config.thin:
+        counted = thin_rare(counted, **config.thin.model_dump(), seed=provenance.get("seed", 0))
+    table = language_table(counted)
+    weighing = with_quotas(weigh(table, dev_table(dev, counts), config, on_round), config.quotas, table.bytes)
     if start is not None and start.pattern.stages != info.pattern.stages:
         raise UsageError(
             f"the tokenizer to extend cuts text by {start.pattern.name}, the counts by {info.pattern.name}",
             f"count with --pattern {start.pattern.name}",
         )
     words = table.counts_of_all() if weighing.weights is None else table.weighted(weighing.weights)
+    if config.longest_word:
+        words = cut_long_words(words, config.longest_word)
     training = train(
         words, config.vocab_size, start=start.merges if start else None, min_frequency=config.min_frequency,
         max_token_length=config.max_token_length, on_progress=on_progress, checkpoint=checkpoint,
@@ -71,7 +79,7 @@ def build(
         "warning": training.warning,
     }
     vocabulary = Vocabulary(info.pattern, training.merges, tuple(config.special_tokens), account)
-    return Built(vocabulary, training, weighing)
+    return Built(vocabulary, words, training, weighing)
 
 
 def dev_table(dev: Path | None, counts: Path) -> LanguageTable | None:
@@ -106,6 +114,15 @@ def weigh(
         why = f"fewer than {LEAST_DRIVEN} languages have {options.least_dev_bytes:,} bytes of development text"
         return Weighing(account.weights, {**account.account, "asked": "auto", "why": why})
     return _searched(search_weights(table, dev, options, on_round=on_round))
+
+
+def with_quotas(weighing: Weighing, least: Mapping[str, float], amounts: Mapping[str, int]) -> Weighing:
+    """Shares of which `least` guarantees some; the others give in proportion."""
+    if not least:
+        return weighing
+    shares = quotas(weighing.account["shares"], least)
+    weights = weights_for(shares, amounts)
+    return Weighing(weights, {**weighing.account, "shares": shares, "weights": weights, "quotas": dict(least)})
 
 
 def _by_hand(wanted: Mapping[str, float], amounts: Mapping[str, int]) -> Weighing:
