@@ -22,12 +22,15 @@ import numpy as np
 
 EOS, PAD, VOCAB = 1, 0, 200_064
 BATCH_TOKENS = 32_768
+LEAST = "memcpy of a full batch's bytes"
+WRITTEN = 25  # bytes of a full batch per token: tokens 8, labels 8, position_ids 4, segment_ids 4, loss_mask 1
 Stream = Iterator[Any]  # int64 tokens of batches, in a tensor or an array
 Passes = dict[str, Callable[[], Stream]]
 
 
 def ours(folder: Path, length: int, rows: int) -> Passes:
     """Everything a batch has, from one queue and from eight interleaved; rows alone, in order and at random."""
+    from packing.layout.files import map_rows
     from packing.loader import PackedDataset, TensorDataset, TensorLoader
 
     size = max(1, BATCH_TOKENS // length)
@@ -37,17 +40,34 @@ def ours(folder: Path, length: int, rows: int) -> Passes:
     def full(name: str) -> Stream:
         return (batch["tokens"] for batch in TensorLoader(folder / name, global_batch=size))
 
-    def at_random() -> Stream:
+    def stacked() -> Stream:
         import torch
 
         for numbers in batches_of(random_rows(rows), size):
             yield torch.stack(shuffled.__getitems__(numbers))
 
+    def least() -> Stream:
+        """The bytes that a full batch reads and writes, copied by memcpy, into two buffers in turn: nothing is made.
+
+        A trainer holds a batch while the next is made, so one buffer would flatter the caches.
+        """
+        data = map_rows(folder / "one", "s00000", length)
+        tokens = size * length
+        buffers = [np.empty(tokens * WRITTEN, np.uint8) for _ in range(2)]
+        filler = np.ones(tokens * (WRITTEN - 4), np.uint8)
+        for number, at in enumerate(range(0, len(data) - size + 1, size)):
+            buffer = buffers[number % 2]
+            buffer[: 4 * tokens] = data[at : at + size].reshape(-1).view(np.uint8)
+            buffer[4 * tokens :] = filler
+            yield buffer[: 8 * tokens].view(np.int64)
+
     return {
         "full": lambda: full("one"),
         "full, 8 queues": lambda: full("eight"),
         "rows": lambda: (flat.tokens(range(at, at + size)) for at in range(0, rows - size + 1, size)),
-        "rows at random": at_random,
+        "rows at random": lambda: (shuffled[numbers] for numbers in batches_of(random_rows(rows), size)),
+        "rows at random, stacked": stacked,
+        LEAST: least,
     }
 
 

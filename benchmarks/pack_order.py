@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pack_laws import LAWS, SHARES, lengths_of
 from results import write_result
 
-from packing.order.feasibility import longest_budget, natural_weights
+from packing.order.feasibility import longest_budget
 from packing.order.tijdeman import prefix_deviation, tijdeman
-from packing.order.weights import interpolated, static
+from packing.order.weights import path, static
 from packing.plan.cut import cut_documents
 from packing.plan.pack import pack
 
@@ -58,7 +58,7 @@ def main() -> None:
         for n, (kind, share) in enumerate(zip(LAWS, SHARES, strict=True))
     ]
     rows = [part.size for part in tokens]
-    target = static(natural_weights([int(part.sum()) for part in tokens]))
+    target = static([float(part.sum()) for part in tokens])
     by_count = np.array(rows) / sum(rows)
     orders = {
         "tijdeman by tokens": tijdeman(target, tokens, L),
@@ -81,7 +81,7 @@ def main() -> None:
             for name, order in orders.items()
         },
     }
-    changing = interpolated([0.7, 0.1, 0.1, 0.1], [0.2, 0.2, 0.2, 0.4], 1e8, 2e7)
+    changing = path([0.0, 2e7, 1.2e8], [[0.7, 0.1, 0.1, 0.1]] * 2 + [[0.2, 0.2, 0.2, 0.4]])
     order = tijdeman(changing, tokens, L)
     result["changing_weights"] = {
         "sequences": order.size,

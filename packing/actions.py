@@ -72,7 +72,7 @@ def export_to(directory: Path, to: str, out: Path, *, link: bool, dtype: str, as
         return
     print_line(f"{done.rows:,} rows, {done.bytes / 1e6:,.1f} MB in {done.path}; {done.path / 'README.md'} says:\n")
     for line in done.usage:
-        print_line(f"- {line}")
+        print_line("- " + line.replace("OUT", str(done.path)))
 
 
 def show_origin(

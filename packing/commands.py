@@ -30,7 +30,7 @@ def pack(
     tokenizer: Annotated[Path | None, typer.Option(help="tokenizer directory or tokenizer.json")] = None,
     out: Annotated[Path | None, typer.Option(help="shard directory to write; a killed writer goes on")] = None,
     sequence_length: Annotated[int | None, typer.Option(help="tokens of a row (2048)")] = None,
-    method: Annotated[str | None, typer.Option(help="windowed (keeps the order) or bfd (packs a queue whole)")] = None,
+    method: Annotated[str | None, typer.Option(help="windowed (keeps the order), bfd, concat, crop or buckets")] = None,
     long: Annotated[str | None, typer.Option(help="longer documents: split, split_balanced, truncate, drop")] = None,
     min_fragment: Annotated[int | None, typer.Option(help="shortest piece that a cut leaves (32)")] = None,
     bos: Annotated[str | None, typer.Option(help="begin-of-document id: none, doc or fragment")] = None,

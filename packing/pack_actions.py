@@ -44,8 +44,8 @@ def _validated(settings: dict[str, Any]) -> PackConfig:
         return PackConfig.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][0] if first["loc"] else "help").replace("_", "-")
-        raise UsageError(f"{option}: {first['msg']}", "see curate pack --help") from None
+        option = "--" + str(first["loc"][0]).replace("_", "-") + ": " if first["loc"] else ""
+        raise UsageError(option + first["msg"].removeprefix("Value error, "), "see curate pack --help") from None
 
 
 def _of_run(path: Path) -> tuple[list[Path], PackConfig]:
@@ -66,7 +66,7 @@ def _run(path: Path, as_json: bool) -> None:
 
 def _show_plan(corpus: Sequence[Path], config: PackConfig, as_json: bool) -> None:
     from packing.corpus_plan import as_json as plans_as_json
-    from packing.corpus_plan import plan_corpus
+    from packing.corpus_plan import plan_corpus, plan_schedule, schedule_as_json
     from packing.plan.report_text import report_lines
 
     if corpus and corpus[0].suffix in YAML:
@@ -75,14 +75,26 @@ def _show_plan(corpus: Sequence[Path], config: PackConfig, as_json: bool) -> Non
             raise UsageError(f"{folder} is not there", f"run it first: curate run {corpus[0]} --until tokenizer")
         corpus = [folder]
     plans = plan_corpus(corpus, config)
+    schedule = plan_schedule(corpus, config) if config.stages or config.weights else None
     if as_json:
-        print_json(plans_as_json(plans))
+        print_json(plans_as_json(plans) | ({} if schedule is None else {"stages": schedule_as_json(schedule)}))
         return
     for queue, one in plans.items():
         print_line(f"queue {name(queue) or '-'}")
         for line in report_lines(one):
             print_line(f"  {line}")
         print_line()
+    if schedule is not None:
+        rows = [
+            [plan.stage.name, name(need.queue), f"{need.wanted:,.0f}", need.available, f"{need.epochs:.2f}"]
+            for plan in schedule.stages
+            for need in plan.needs
+            if need.wanted
+        ]
+        print_table(["stage", "queue", "tokens wanted", "tokens there", "epochs"], rows)
+        for need in schedule.by_class:
+            if need.wanted:
+                print_line(f"all stages, {need.queue}: {need.epochs:.2f} epochs")
 
 
 def _write(
@@ -91,7 +103,7 @@ def _write(
     from packing.write.job import write_shards
 
     made = write_shards(
-        corpus, tokenizer, out, config.rules(seed), queues=config.queues,
+        corpus, tokenizer, out, config.sets(seed)[0], queues=config.queues,
         mix=Path(config.mix) if config.mix else None, workers=workers, eos=config.eos_token, pad=config.pad_token,
         bos=config.bos_token,
     )  # fmt: skip

@@ -16,20 +16,24 @@ from curation.report.render import environment
 from curation.report.section import Section
 from packing.layout import files
 from packing.layout.manifest import Manifest
-from packing.step import SHARDS
+from packing.step import SETS
 
 RANKS = 64  # data-parallel ranks that the balance is told for, one row each
 BATCHES = 2_000
 
 
 def packed(catalog: Catalog) -> Section | None:
-    """None where the run packs nothing."""
-    directory = catalog.directory / SHARDS
-    if not directory.is_dir():
+    """None where the run packs nothing; sets of rows of several lengths stand one after another."""
+    folders = [catalog.directory / name for name in SETS if (catalog.directory / name).is_dir()]
+    if not folders:
         return None
+    return Section("Packed rows", Markup("\n").join(Markup(_of_set(folder)) for folder in folders), 89)
+
+
+def _of_set(directory: Path) -> str:
     manifest = Manifest.read(directory)
     rows = sum(queue.rows for queue in manifest.queues)
-    body = _environment().get_template("run_section.html.j2").render(
+    return _environment().get_template("run_section.html.j2").render(
         manifest=manifest,
         ledger=manifest.ledger,
         rows=rows,
@@ -40,7 +44,6 @@ def packed(catalog: Catalog) -> Section | None:
         cost=_costs(directory, manifest),
         ranks=RANKS,
     )  # fmt: skip
-    return Section("Packed rows", Markup(body), 89)
 
 
 def _queues(manifest: Manifest) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
     pack_units (a task a shard: ids, checked) → pack (one task: plan, order, rows, ledger) → export (a task a format)
 
-The units do not depend on how they are packed: another sequence length, other weights only pack anew.
+The units do not depend on how they are packed: another sequence length, other weights only pack anew.  Stages with
+rows of other lengths are sets of their own, `shards-2/` …, packed one after another from the same units.  Documents
+occur as a mix table says: of the folder `pack.mix`, or of the run's own task `mix`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from tokenizer.step import GIVEN, TOKEN_COUNT, TOKENIZER
 from tokenizer.step import TRAIN as TRAINED
 
 SHARDS, UNITS = "shards", "units"
+SETS = (SHARDS, f"{SHARDS}-2", f"{SHARDS}-3", f"{SHARDS}-4")  # folders of rows of one length, in order of training
+MIX = "mix"  # a task of the run that makes a mix table, and its output folder
 COLUMNS = ["id", "doc_key", "text", "source", "language", "category", "bucket", TOKEN_COUNT]
 POOR = 0.01  # share of padding in a queue that is told
 MIX_FILES = 1 << 20  # bytes that are read at once to identify a mix table
@@ -66,24 +70,25 @@ class _Counted:
 
 
 def pack(context: TaskContext) -> None:
-    """`shards/`: the finished directory."""
+    """`shards/`: the finished directory of one set of rows."""
     from packing.config import PackConfig
     from packing.write.pack import pack_units
     from packing.write.unit import unit_paths
 
-    config = PackConfig.model_validate(context.config["pack"])
+    config, number = PackConfig.model_validate(context.config["pack"]), context.config["set"]
     tokens = _token_ids(context.config, _tokenizer(context))
     paths = [path for one in context.task.inputs["units"] for path in unit_paths(context.path(one, UNITS))]
     scratch = temporary_name(context.directory / "plans")  # swept like any temporary file when its process is gone
     try:
         made = pack_units(
             paths,
-            context.folder(SHARDS),
+            context.folder(SETS[number]),
             scratch,
-            config.rules(context.config["seed"]),
+            config.sets(context.config["seed"])[number],
             tokens,
-            plan_digest=context.directory.name,
             mix=_mix(context),
+            before=[context.path(one, SETS[i]) for i, one in enumerate(context.task.inputs.get("before", ()))],
+            removed=[context.path(one, "removed") for one in context.task.inputs.get("documents", ())],
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -93,23 +98,23 @@ def pack(context: TaskContext) -> None:
         padding = 1 - queue.tokens / (queue.rows * made.sequence_length)
         if padding > POOR and queue.rows > 1:
             context.warnings.append(
-                f"pack: {padding:.1%} of the rows of {queue.name!r} is padding: put it into one queue with a source "
-                "of shorter documents (pack.queues)"
+                f"{context.task.name}: {padding:.1%} of the rows of {queue.name!r} is padding: put it "
+                "into one queue with a source of shorter documents (pack.queues)"
             )
     left = made.ledger["rows"]["packed"] - made.ledger["rows"]["scheduled"]
     if left:
-        context.warnings.append(f"pack: {left:,} packed rows are in no stage (their weights need fewer)")
+        context.warnings.append(f"{context.task.name}: {left:,} packed rows are in no stage (their weights need fewer)")
 
 
 def export_rows(context: TaskContext) -> None:
     """`shards-<format>/`: the rows as another trainer reads them."""
     from packing.export.registry import export
 
-    to = context.config["format"]
-    name = f"{SHARDS}-{to}"
+    to, rows = context.config["format"], SETS[context.config["set"]]
+    name = f"{rows}-{to}"
     folder = context.folder(name)
     folder.rmdir()  # an export makes its own, whole or not at all
-    made = export(context.path(context.task.inputs["also"][0], SHARDS), to, folder, final=context.directory / name)
+    made = export(context.path(context.task.inputs["also"][0], rows), to, folder)
     context.counts["rows"] += made.rows
 
 
@@ -126,26 +131,50 @@ def plan(config: Any, builder: PlanBuilder) -> None:
     encoding = config.model_dump(include={"eos_token", "pad_token", "bos_token", "queues"})
     encoding |= {"seed": builder.seed, "with_bos": config.bos != "none"}
     files = _mix_identity(builder.base / config.mix) if config.mix else ()
+    mixed: dict[str, tuple[Input, ...]] = {}
+    if MIX in builder.tasks:
+        _check_mix(config)
+        mixed = {MIX: (Input(MIX),)}
+    documents = [shard.final for shard in builder.shards if shard.final]
+    names = [shard.name for shard in builder.shards if shard.final]
     units = [
         builder.add(
             ENCODE,
-            f"{ENCODE.name}/{shard.name}",
+            f"{ENCODE.name}/{name}",
             encoding,
-            inputs={"documents": (Input(shard.final),), "also": also},
+            inputs={"documents": (Input(final),), "also": also, **mixed},
             files=files,
         )
-        for shard in builder.shards
-        if shard.final
+        for name, final in zip(names, documents, strict=True)
     ]
-    packed = builder.add(
-        PACK,
-        PACK.name,
-        {**encoding, "pack": config.model_dump(mode="json", exclude={"export", "mix"})},
-        inputs={"units": tuple(Input(one) for one in units), "also": also},
-        files=files,
-    )
-    for to in config.export:
-        builder.add(EXPORTS[to], EXPORTS[to].name, {"format": to}, inputs={"also": (Input(packed),)})
+    inputs = {"units": tuple(Input(one) for one in units), "also": also, **mixed}
+    if files or mixed:  # to name a document that the mix lists and the run removed
+        inputs["documents"] = tuple(Input(one) for one in documents)
+    how = config.model_dump(mode="json", exclude={"export", "mix"})
+    packed: list[str] = []
+    for number in range(len(config.sets(builder.seed))):
+        before = {"before": tuple(Input(one) for one in packed)} if packed else {}
+        step = PACKS[number]
+        packed.append(
+            builder.add(
+                step, step.name, {**encoding, "pack": how, "set": number}, inputs={**inputs, **before}, files=files
+            )
+        )
+        for to in config.export:
+            one = EXPORTS[number, to]
+            builder.add(one, one.name, {"format": to, "set": number}, inputs={"also": (Input(packed[-1]),)})
+
+
+def _check_mix(config: Any) -> None:
+    """The run makes a mix table itself."""
+    if config.mix:
+        raise UsageError(
+            "pack: the run has a `mix:` section, and pack.mix names another table", "leave out one of them"
+        )
+    if config.queues != "source":
+        raise UsageError("pack: the run's mix has queues of its own", "leave out pack.queues")
+    if config.method in ("bfd", "crop"):
+        raise UsageError(f"pack: {config.method} does not keep the order of the run's mix", "use method: windowed")
 
 
 def _tokenizer(context: TaskContext) -> Path:
@@ -161,6 +190,8 @@ def _token_ids(config: Any, tokenizer: Path) -> Any:
 
 def _mix(context: TaskContext) -> Path | None:
     """The folder of the mix table."""
+    if MIX in context.task.inputs:
+        return context.path(context.task.inputs[MIX][0], MIX)
     return Path(context.task.files[0]["path"]).parent if context.task.files else None
 
 
@@ -195,9 +226,13 @@ def _config() -> Any:
     return PackConfig
 
 
-ENCODE = Step("pack_units", 1, encode_documents)
-PACK = Step("pack", 1, pack, views=(SHARDS,))
+ENCODE = Step("pack_units", 2, encode_documents)
+PACKS = [Step("pack" if not i else f"pack_{i + 1}", 2, pack, views=(name,)) for i, name in enumerate(SETS)]
 FORMATS = ("megatron", "datatrove", "olmo", "mds", "litdata", "arrow", "parquet")  # of packing.export
-EXPORTS = {to: Step(f"pack_export_{to}", 1, export_rows, views=(f"{SHARDS}-{to}",)) for to in FORMATS}
+EXPORTS = {
+    (i, to): Step(f"{PACKS[i].name}_export_{to}", 2, export_rows, views=(f"{name}-{to}",))
+    for i, name in enumerate(SETS)
+    for to in FORMATS
+}
 
-SECTION = Section("pack", "_documents", plan, (ENCODE, PACK, *EXPORTS.values()), _config, "packed training rows")
+SECTION = Section("pack", "mix", plan, (ENCODE, *PACKS, *EXPORTS.values()), _config, "packed training rows")

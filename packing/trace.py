@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from curation.catalog import Catalog, Fate
 from packing.layout import files
 from packing.layout.manifest import LayoutError, Manifest, ShardInfo
-from packing.step import SHARDS
+from packing.step import SETS, SHARDS
 
 SHOWN = 20  # pieces
 
@@ -23,13 +23,19 @@ Chapter = tuple[str, list[tuple[str, Any]]]
 
 def trace(catalog: Catalog, fate: Fate) -> list[Chapter]:
     """Empty where the run packs nothing, or the record is no document."""
-    directory = catalog.directory / SHARDS
-    if fate.outcome != "kept" or not directory.is_dir():
+    folders = [catalog.directory / name for name in SETS if (catalog.directory / name).is_dir()]
+    if fate.outcome != "kept":
         return []
+    return [
+        _chapter(folder, fate, "packing" if folder.name == SHARDS else f"packing, {folder.name}") for folder in folders
+    ]
+
+
+def _chapter(directory: Path, fate: Fate, title: str) -> Chapter:
     try:
         manifest = Manifest.read(directory)
     except LayoutError as error:
-        return [("packing", [("unreadable", str(error))])]
+        return (title, [("unreadable", str(error))])
     found = sorted(
         pieces(directory, manifest, int(fate.row["doc_key"])), key=lambda one: (one["copy"], one["doc_offset"])
     )
@@ -40,7 +46,7 @@ def trace(catalog: Catalog, fate: Fate) -> list[Chapter]:
         mine = pc.field("doc_key") == pa.scalar(int(fate.row["doc_key"]), pa.uint64())
         dropped = pq.read_table(directory / "dropped.parquet", filters=mine)
         rows = [("dropped", one["reason"]) for one in dropped.to_pylist()] or [("missing", "not among the shards")]
-    return [("packing", rows)]
+    return (title, rows)
 
 
 def pieces(directory: Path, manifest: Manifest, doc_key: int) -> Iterator[dict[str, Any]]:

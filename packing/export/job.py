@@ -27,7 +27,6 @@ class Job:
     source: Path
     manifest: Manifest
     out: Path
-    final: Path  # what `out` will be called
     link: bool
     dtype: np.dtype[Any]  # of the exported ids
 

@@ -13,7 +13,6 @@ import struct
 
 import numpy as np
 
-from curation.pipeline.errors import UsageError
 from packing.export.job import Job, Written, copy_rows, queue_folder, shards_by_queue, write_bytes
 from packing.export.rows import scheduled_shares
 from packing.layout.manifest import ShardInfo
@@ -25,10 +24,6 @@ INT32, UINT16 = 4, 8  # type codes; there is none for uint32
 def write(job: Job) -> Written:
     """A prefix for each queue (for each shard with --link), data_args.txt with weights."""
     manifest, groups = job.manifest, []
-    if str(job.final).split() != [str(job.final)]:
-        raise UsageError(
-            f"{job.final}: Megatron splits data_args.txt at white space", "export to a path without spaces"
-        )
     for queue, shards in enumerate(shards_by_queue(manifest)):
         name = queue_folder(manifest, queue)
         if job.link and len(shards) > 1:
@@ -46,8 +41,10 @@ def write(job: Job) -> Written:
     return Written(
         sum(_rows(shards) for _, _, shards in groups),
         [
-            f"`--data-args-path {job.final}/data_args.txt --seq-length {manifest.sequence_length}` (prefixes are"
-            " absolute: write the file anew when the folder moves; each of several stages has its own).",
+            f"`--data-path $(sed 's# # OUT/#' OUT/data_args.txt) --seq-length {manifest.sequence_length}`, OUT being a"
+            " path without spaces; each of several stages has its own file. The prefixes in it are relative to OUT,"
+            " and Megatron opens prefixes from its working directory: `--data-args-path data_args.txt` is for a"
+            " trainer that is started inside OUT.",
             "Set `add_extra_token_to_sequence=False` in GPTDatasetConfig: rows are whole training sequences. With the"
             " default True, a row's last label comes from another row and the last row is lost.",
             "Set `reset_position_ids`, `reset_attention_mask` and `eod_mask_loss` to keep documents apart; the"
@@ -72,11 +69,15 @@ def _write_index(job: Job, name: str, rows: int) -> None:
 
 
 def _write_weights(job: Job, groups: list[tuple[int, str, list[ShardInfo]]], stages: list[int], name: str) -> None:
-    """`weight prefix` lines: a queue's share of the schedule, divided between its prefixes by rows."""
+    """`weight prefix` lines: a queue's share of the schedule, divided between its prefixes by rows.
+
+    Megatron splits the file at white space and opens each prefix as it stands (megatron/training/utils.py,
+    get_blend_and_blend_per_split): an absolute one would be wrong as soon as the folder moves.
+    """
     shares = scheduled_shares(job.source, job.manifest, stages)
     lines = []
     for queue, prefix, shards in groups:
         whole = sum(_rows(others) for number, _, others in groups if number == queue)
         if weight := shares[queue] * _rows(shards) / whole:
-            lines.append(f"{weight!r} {job.final / prefix}")
+            lines.append(f"{weight!r} {prefix}")
     write_bytes(job.out / name, ("\n".join(lines) + "\n").encode())

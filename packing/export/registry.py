@@ -38,7 +38,7 @@ DTYPES: dict[str, np.dtype[Any]] = {"uint32": np.dtype("<u4"), "uint16": np.dtyp
 
 @dataclass(frozen=True)
 class Exported:
-    """What was exported; `usage` also stands in its README.md."""
+    """What was exported; `usage` also stands in its README.md, and calls the folder OUT."""
 
     format: str
     path: Path
@@ -47,15 +47,13 @@ class Exported:
     usage: list[str]
 
 
-def export(
-    directory: Path, to: str, out: Path, *, link: bool = False, dtype: str = "uint32", final: Path | None = None
-) -> Exported:
+def export(directory: Path, to: str, out: Path, *, link: bool = False, dtype: str = "uint32") -> Exported:
     """Write `directory` to the new folder `out` in the format `to`.
 
     `link`: hard links instead of copies where the rows are the format's own.  `dtype`: uint16 halves the size for
-    vocabularies of at most 65,536 rows.  `final`: what `out` will be called where the caller moves it, for paths
-    that a format writes down.  Raises UsageError: no finished directory, damaged rows, an unknown format,
-    ids that do not fit, an `out` that exists.
+    vocabularies of at most 65,536 rows.  No byte depends on where `directory` and `out` are: an export can be moved.
+    Raises UsageError: no finished directory, damaged rows, an unknown format, ids that do not fit, an `out` that
+    exists.
     """
     if to not in FORMATS:
         raise UsageError(f"no format is called {to!r}", suggest(to, list(FORMATS)))
@@ -71,7 +69,7 @@ def export(
     filling = temporary_name(out)
     filling.mkdir()
     try:
-        job = Job(directory, manifest, filling, (final or out).absolute(), link, DTYPES[dtype])
+        job = Job(directory, manifest, filling, link, DTYPES[dtype])
         written: Written = import_module(f"packing.export.{to}").write(job)
         usage = [*written.usage, *_general(directory, manifest)]
         write_bytes(filling / "README.md", _readme(job, to, written.rows, usage).encode())
@@ -134,6 +132,7 @@ def _readme(job: Job, to: str, rows: int, usage: list[str]) -> str:
         f"# Packed sequences for {to}",
         "",
         f"{rows} rows of {job.manifest.sequence_length} tokens, {job.dtype.name}. Source digest: {job.manifest.root}.",
+        "OUT is this folder.",
         "",
     ]
     return "\n".join([*head, *(f"- {line}" for line in usage), ""])

@@ -83,7 +83,7 @@ class Manifest:
     policy: dict[str, Any]
     ledger: dict[str, Any]
     seed: int
-    plan: str  # digest of config, inputs and seed
+    plan: str  # digest of rules, seed, tokenizer, documents and their order; no paths
     files: list[FileDigest] = field(default_factory=list)  # docs.parquet, dropped.parquet
     hints: dict[str, Any] = field(default_factory=dict)  # e.g. rope_base of a stage; no part of the root
     root: str = ""

@@ -11,14 +11,14 @@ from heapq import heapify, heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-from packing.loader.batch import segment_sizes
+from packing.loader.segments import segment_sizes
 
 
 def attention_costs(
     counts: NDArray[np.int64], lengths: NDArray[np.uint32], sequence_length: int
 ) -> NDArray[np.float64]:
-    """Σ l² of each row over its fragments and its padding, float64[R]; arguments as of `build_batch`."""
-    sizes, _ = segment_sizes(counts, lengths, sequence_length, counts.size * sequence_length)
+    """Σ l² of each row over its fragments and its padding, float64[R]; arguments as of `segment_sizes`."""
+    sizes, _ = segment_sizes(counts, lengths, np.full(counts.size, sequence_length))
     squares = np.square(sizes.astype(np.float64))
     row = np.searchsorted(np.cumsum(sizes), np.arange(1, counts.size + 1) * sequence_length)  # last segment of each row
     total = np.concatenate([[0.0], np.cumsum(squares)])

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from packing.layout.files import LENGTH, SEGMENT
 from packing.layout.manifest import LayoutError, Manifest
+from packing.loader.fragments import Fragments
+from packing.loader.places import Places, Run, ranges
 from packing.loader.schedule import Schedule
-from packing.loader.shards import OpenShard, Shards
+from packing.loader.shards import Shards
 
 
 @dataclass(frozen=True)
@@ -29,52 +29,6 @@ class PackedSequence:
     tokens: NDArray[np.uint32]
     lengths: NDArray[np.uint32]
     segments: NDArray[np.void]
-
-
-class Run(NamedTuple):
-    """Sequences at … at + size - 1 of a batch, which follow each other in `shard` from `row` on."""
-
-    at: int
-    shard: int
-    row: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the sequences of a batch lie: (shard number, row in it) of each."""
-
-    where: list[tuple[int, int]]
-
-    def take(self, chosen: Sequence[int]) -> Places:
-        """These of the sequences."""
-        return Places([self.where[i] for i in chosen])
-
-    @cached_property
-    def runs(self) -> list[Run]:
-        """The sequences in as few runs as their order allows."""
-        runs = []
-        at = 0
-        for end in range(1, len(self.where) + 1):
-            shard, row = self.where[at]
-            if end == len(self.where) or self.where[end] != (shard, row + end - at):
-                runs.append(Run(at, shard, row, end - at))
-                at = end
-        return runs
-
-
-@dataclass(frozen=True)
-class Fragments:
-    """Of the sequences of a batch: fragments of each int64[n], their lengths uint32[f], and where their records lie."""
-
-    counts: NDArray[np.int64]
-    lengths: NDArray[np.uint32]
-    spans: list[tuple[OpenShard, int, int]]
-
-    def segments(self) -> NDArray[np.void]:
-        """SEGMENT records [f], in order."""
-        parts = [shard.segments[first:last] for shard, first, last in self.spans]
-        return np.concatenate(parts) if parts else np.empty(0, SEGMENT)
 
 
 class PackedDataset:
@@ -98,14 +52,15 @@ class PackedDataset:
             raise IndexError(f"sequence {number} of a stage of {len(self)}")
         places = self.places([number % len(self)])
         tokens = np.empty(self.manifest.sequence_length, np.uint32)
-        self.read_tokens(places, tokens)
+        self.read_tokens(places.runs(1)[0], tokens[None])
         fragments = self.fragments(places)
-        return PackedSequence(tokens, fragments.lengths, fragments.segments())
+        return PackedSequence(tokens, fragments.lengths, fragments.records)
 
     def tokens(self, numbers: Sequence[int]) -> NDArray[np.int64]:
         """Tokens of these sequences, int64[n, L] with padding."""
         made = np.empty((len(numbers), self.manifest.sequence_length), np.int64)
-        self.read_tokens(self.places(numbers), made.reshape(-1))
+        if len(numbers):
+            self.read_tokens(self.places(numbers).runs(len(numbers))[0], made)
         return made
 
     def places(self, numbers: Sequence[int]) -> Places:
@@ -113,39 +68,51 @@ class PackedDataset:
         if isinstance(numbers, range) and numbers.step == 1 and numbers:
             found = self.schedule.locate(numbers.start, numbers.stop)
         else:
-            found = [self.schedule.locate_one(number) for number in numbers]
-        return Places([self.shards.find(queue, row) for queue, row in found])
+            found = self.schedule.locate_each(numbers)
+        return self.shards.find(*found)
 
-    def read_tokens(self, places: Places, out: NDArray[np.integer]) -> None:
-        """Copy the rows to the front of `out`, [at least n · L] of any integer type that holds the ids."""
-        length = self.manifest.sequence_length
-        for at, number, row, size in places.runs:
-            rows = self.shards.open(number).rows[row : row + size]
-            out[at * length : (at + size) * length] = rows.reshape(-1)
+    def read_tokens(self, runs: Sequence[Run], out: NDArray[np.integer]) -> None:
+        """Copy the rows of `Places.runs` into `out`, [at least n, L] of any integer type that holds the ids."""
+        opened = -1
+        for at, number, row, size in runs:
+            if number != opened:
+                rows, opened = self.shards.open(number).rows, number
+            out[at : at + size] = rows[row : row + size]
 
-    def fragments(self, places: Places) -> Fragments:
-        """Which fragments the sequences have.  Raises LayoutError when the index is damaged."""
-        counts: list[int] = []
-        spans = []
-        for _, number, row, size in places.runs:
-            shard = self.shards.open(number)
-            starts = shard.starts[row : row + size + 1].tolist()
-            counts += [b - a for a, b in pairwise(starts)]
-            spans.append((shard, starts[0], starts[-1]))
-        lengths = [shard.lengths[first:last] for shard, first, last in spans]
-        if min(counts, default=0) < 0 or sum(map(len, lengths)) != sum(counts):
-            raise LayoutError(f"{self.directory}: the fragment index is damaged; `curate shards verify` names the file")
-        return Fragments(
-            np.array(counts, np.int64),
-            np.concatenate(lengths) if lengths else np.empty(0, LENGTH),
-            spans,
+    def fragments(self, places: Places, offsets: bool = False) -> Fragments:
+        """Which fragments the sequences have.  Raises LayoutError when the index is damaged.
+
+        `offsets`: with their places in their documents, for which the fragment table is read.
+        """
+        numbers = np.unique(places.shard).tolist()
+        mine = [np.flatnonzero(places.shard == number) for number in numbers]
+        counts = np.empty(len(places), np.int64)
+        lengths, records, begins = [np.empty(0, LENGTH)], [np.empty(0, SEGMENT)], [np.empty(0, np.int64)]
+        for number, at in zip(numbers, mine, strict=True):
+            shard, row = self.shards.open(number), places.row[at]
+            first, end = shard.starts[row].astype(np.int64), shard.starts[row + 1].astype(np.int64)
+            if first.min() < 0 or (end < first).any() or end.max() > shard.lengths.size:
+                raise LayoutError(
+                    f"{self.directory}: the fragment index of {self.shards.info(number).name} is damaged; "
+                    "`curate shards verify` says where"
+                )
+            counts[at] = end - first
+            wanted = ranges(first, end - first)
+            lengths.append(shard.lengths[wanted])
+            records.append(shard.segments[wanted])
+            if offsets:
+                begins.append(self._positions(self.shards.offsets(number)[wanted]))
+        found = Fragments(
+            counts, np.concatenate(lengths), np.concatenate(records), np.concatenate(begins) if offsets else None
         )
+        if len(numbers) < 2:
+            return found
+        starts = np.cumsum(counts) - counts  # else they lie shard by shard
+        here = np.concatenate([ranges(starts[at], counts[at]) for at in mine])
+        order = np.empty_like(here)
+        order[here] = np.arange(here.size)
+        return found.take(order)
 
-    def read_offsets(self, places: Places, fragments: Fragments) -> NDArray[np.int64]:
-        """Position that each fragment's first id has in its document, int64[f]; a BOS before the document counts."""
-        parts = [
-            self.shards.offsets(run.shard)[first:last]
-            for run, (_, first, last) in zip(places.runs, fragments.spans, strict=True)
-        ]
-        made = np.concatenate(parts) if parts else np.empty(0, np.int64)
-        return made + (made > 0) if self.manifest.policy.get("bos") == "doc" else made
+    def _positions(self, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Position of a fragment's first id in its document: a BOS before the document counts."""
+        return offsets + (offsets > 0) if self.manifest.policy.get("bos") == "doc" else offsets

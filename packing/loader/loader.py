@@ -18,12 +18,15 @@ from typing import Any, Literal
 
 from packing.layout.manifest import Manifest
 from packing.loader.balance import attention_costs, balanced_parts
-from packing.loader.batch import Batch, allocate, build_batch, padded_tokens
-from packing.loader.dataset import PackedDataset, Places
+from packing.loader.batch import Batch, empty_batch, fill, padded_tokens
+from packing.loader.dataset import PackedDataset
+from packing.loader.places import Places, Run, joined
+from packing.loader.segments import Segments, lay_out
 from packing.loader.state import Position, StateError, make_state, read_state
 
 Balance = Literal["none", "within_batch"]
 Positions = Literal["fragment", "document"]
+AHEAD = 1 << 21  # tokens whose fragments are looked up at once: a look-up is fifty numpy calls, whatever it finds
 
 
 class PackedLoader:
@@ -106,14 +109,18 @@ class PackedLoader:
         checkpoint, so half a step is served again.
         """
         number = 0
+        ahead: dict[tuple[PackedDataset, int, int], tuple[list[Run], Segments]] = {}
         while len(self):
             start, stop = self._next, self._next + self.global_batch
             mine = [micro for micro in range(self.accumulation) if (number + micro) % workers == worker]
+            if any((self.dataset, start, micro) not in ahead for micro in mine):
+                ahead = self._look_ahead(number, worker, workers)
             number += self.accumulation
-            parts = self._parts(start, mine) if mine else {}
             for micro in range(self.accumulation):
                 last = micro == self.accumulation - 1
-                batch = self._batch(parts[micro], stop if last else start) if micro in parts else None
+                batch = None
+                if micro in mine:
+                    batch = self._batch(*ahead.pop((self.dataset, start, micro)), stop if last else start)
                 if last:
                     self._next = stop
                 if batch is not None:
@@ -137,33 +144,60 @@ class PackedLoader:
     def _state(self, sequence: int) -> dict[str, Any]:
         return make_state(self.manifest, Position(self.stage, sequence))
 
-    def _parts(self, start: int, mine: list[int]) -> dict[int, Places]:
-        """Where the rows of this rank's micro-batches `mine` of the step at `start` lie."""
-        if self.balance == "none":
-            first = {micro: start + (micro * self.world + self.rank) * self.rows for micro in mine}
-            return {micro: self.dataset.places(range(at, at + self.rows)) for micro, at in first.items()}
-        places = self.dataset.places(range(start, start + self.global_batch))
-        fragments = self.dataset.fragments(places)
-        costs = attention_costs(fragments.counts, fragments.lengths, self.manifest.sequence_length)
-        parts = balanced_parts(costs, self.world * self.accumulation)
-        return {micro: places.take(parts[micro * self.world + self.rank]) for micro in mine}
+    def _look_ahead(
+        self, number: int, worker: int, workers: int
+    ) -> dict[tuple[PackedDataset, int, int], tuple[list[Run], Segments]]:
+        """Rows and segments of the next micro-batches that `batches` serves, about AHEAD tokens, at least one step.
 
-    def _batch(self, places: Places, next_sequence: int) -> Batch:
+        Key: the dataset, the step's first sequence, number of the micro-batch: what a moved position does not match.
+        """
+        length, accumulation = self.manifest.sequence_length, self.accumulation
+        steps: list[tuple[int, list[int]]] = []
+        batches = 0
+        for step in range(len(self) // accumulation):
+            before = number + step * accumulation
+            mine = [micro for micro in range(accumulation) if (before + micro) % workers == worker]
+            steps.append((self._next + step * self.global_batch, mine))
+            batches += len(mine)
+            if batches * self.rows * length >= AHEAD:
+                break
+        places = self._as_they_come(steps) if self.balance == "none" else self._balanced(steps)
+        fragments = self.dataset.fragments(places, self.positions == "document")
+        segments = lay_out(fragments, self.rows, length, padded_tokens(self.rows, length))
+        keys = [(self.dataset, start, micro) for start, mine in steps for micro in mine]
+        return dict(zip(keys, zip(places.runs(self.rows), segments, strict=True), strict=True))
+
+    def _as_they_come(self, steps: list[tuple[int, list[int]]]) -> Places:
+        """Where the rows of this rank's micro-batches lie, of steps (first sequence, numbers of micro-batches)."""
+        spans: list[tuple[int, int]] = []
+        for start, mine in steps:
+            for micro in mine:
+                first = start + (micro * self.world + self.rank) * self.rows
+                begin = spans.pop()[0] if spans and spans[-1][1] == first else first
+                spans.append((begin, first + self.rows))
+        return joined([self.dataset.places(range(*span)) for span in spans])
+
+    def _balanced(self, steps: list[tuple[int, list[int]]]) -> Places:
+        """The same when every rank gets about equal attention cost."""
+        chosen = []
+        for start, mine in steps:
+            if not mine:
+                continue
+            places = self.dataset.places(range(start, start + self.global_batch))
+            fragments = self.dataset.fragments(places)
+            costs = attention_costs(fragments.counts, fragments.lengths, self.manifest.sequence_length)
+            parts = balanced_parts(costs, self.world * self.accumulation)
+            chosen += [places.take(parts[micro * self.world + self.rank]) for micro in mine]
+        return joined(chosen)
+
+    def _batch(self, runs: list[Run], segments: Segments, next_sequence: int) -> Batch:
         length = self.manifest.sequence_length
-        arrays = allocate(padded_tokens(self.rows, length))
-        self.dataset.read_tokens(places, arrays[0])
-        arrays[0][self.rows * length :] = self.manifest.pad_id
-        fragments = self.dataset.fragments(places)
-        return build_batch(
-            arrays,
-            fragments.counts,
-            fragments.lengths,
-            fragments.segments(),
-            length,
-            self.max_segments,
-            self.dataset.read_offsets(places, fragments) if self.positions == "document" else None,
-            next_sequence,
-        )
+        batch = empty_batch(padded_tokens(self.rows, length), self.max_segments, next_sequence)
+        tokens = batch["tokens"]
+        tokens[self.rows * length :] = self.manifest.pad_id
+        self.dataset.read_tokens(runs, tokens[: self.rows * length].reshape(self.rows, length))
+        fill(batch, segments)
+        return batch
 
 
 def most_segments(manifest: Manifest, rows: int) -> int:

@@ -34,12 +34,13 @@ def who(directory: str | PathLike[str], stage: int, sequence: int, token: int) -
     length = dataset.manifest.sequence_length
     if not 0 <= token < length:
         raise IndexError(f"token {token} of a sequence of {length}")
-    [(number, row)] = dataset.places([sequence]).where
+    place = dataset.places([sequence])
+    number, row = int(place.shard[0]), int(place.row[0])
     shard = dataset.shards.info(number).name
     path = fragment_path(dataset.directory, shard)
     fragments = pq.read_table(path, filters=pc.field("seq") == row).to_pylist()
     start, bos = 0, dataset.manifest.policy.get("bos")
-    for place, fragment in enumerate(fragments):
+    for at, fragment in enumerate(fragments):
         if token < start + fragment["len"]:
             begins = bos == "fragment" or (bos == "doc" and bool(fragment["flags"] & FIRST))
             if begins and token == start:
@@ -51,7 +52,7 @@ def who(directory: str | PathLike[str], stage: int, sequence: int, token: int) -
                 source=dataset.manifest.sources[fragment["source"]],
                 shard=shard,
                 row=row,
-                fragment=place,
+                fragment=at,
             )
         start += fragment["len"]
     raise LookupError(f"token {token} of sequence {sequence} is padding: the row ends at {start}")

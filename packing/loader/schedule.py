@@ -8,6 +8,7 @@ stage 0 costs nothing, resuming at g counts the g sequences before it once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ SMALLEST = 1 << 8  # sequences of a block, at least
 KEPT = 1 << 22  # counts kept, about: 32 MiB, whatever the number of queues and sequences
 READ = 1 << 20  # sequences counted at once
 
+Located = tuple[NDArray[np.int64], NDArray[np.int64]]  # queue, and row within the queue, of some sequences
+
 
 class Schedule:
     """The order of one stage.  Raises LayoutError for a stage that does not exist or an order file of a wrong size."""
@@ -30,7 +33,7 @@ class Schedule:
         self.sequences = manifest.stages[stage].sequences
         self._path = order_path(directory, stage)
         self._queues = [queue.name for queue in manifest.queues]
-        self._rows = [queue.rows for queue in manifest.queues]
+        self._rows = np.array([queue.rows for queue in manifest.queues], np.int64)
         before = np.zeros(len(self._queues), np.int64)
         for earlier in range(stage):
             path, total = order_path(directory, earlier), manifest.stages[earlier].sequences
@@ -42,40 +45,51 @@ class Schedule:
         wanted = len(self._queues) * self.sequences // KEPT
         self._block = max(SMALLEST, 1 << wanted.bit_length())
         self._kept = before[None]  # [blocks, queues]: sequences of each queue before a block
-        self._at, self._counts = 0, before.tolist()  # where the last question ended: the next one usually begins there
+        self._at, self._counts = 0, before  # where the last question ended: the next one usually begins there
 
-    def locate(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """(queue, row within its queue) of the sequences start … stop - 1."""
+    def locate(self, start: int, stop: int) -> Located:
+        """Of the sequences start … stop - 1."""
         if not 0 <= start <= stop <= self.sequences:
             raise IndexError(f"sequences {start} to {stop} of a stage of {self.sequences}")
-        counts = self._before(start)
-        found = []
-        for queue in self._order[start:stop].tolist():  # a loop: batches have tens of rows, numpy calls cost more
-            if queue >= len(counts) or counts[queue] >= self._rows[queue]:
-                raise self._damaged(queue)
-            found.append((queue, counts[queue]))
-            counts[queue] += 1
-        self._at, self._counts = stop, counts
-        return found
+        before, order = self._before(start), self._order[start:stop]
+        if len(self._rows) == 1 and not order.any() and before[0] + order.size <= self._rows[0]:  # nothing to count
+            self._at, self._counts = stop, before + order.size
+            return np.zeros(order.size, np.int64), np.arange(before[0], before[0] + order.size)
+        counts = self._count(order)
+        if (before + counts > self._rows).any():
+            raise self._damaged(int(np.argmax(before + counts > self._rows)))
+        self._at, self._counts = stop, before + counts
+        row = np.empty(order.size, np.int64)
+        by_queue = np.argsort(order, kind="stable")  # of 16 bits: a radix sort
+        row[by_queue] = np.arange(order.size) + np.repeat(before - np.cumsum(counts) + counts, counts)
+        return order.astype(np.int64), row
 
-    def locate_one(self, number: int) -> tuple[int, int]:
-        """(queue, row) of one sequence: for random access, which needs the count of one queue only."""
-        if not 0 <= number < self.sequences:
-            raise IndexError(f"sequence {number} of a stage of {self.sequences}")
-        block = number // self._block
-        while len(self._kept) <= block:
+    def locate_each(self, numbers: Sequence[int]) -> Located:
+        """Of any sequences: for random access, which needs the count of one queue each."""
+        queues, rows = [], []
+        least, most = min(numbers, default=0), max(numbers, default=-1)
+        if least < 0 or most >= self.sequences:
+            raise IndexError(f"sequences {least} to {most} of a stage of {self.sequences}")
+        if len(self._rows) == 1 and len(numbers) and not self._order[numbers].any():  # one queue: nothing to count
+            row = np.array(numbers, np.int64) + self._kept[0, 0]
+            if row.max() < self._rows[0]:
+                return np.zeros(len(numbers), np.int64), row
+        while len(self._kept) <= most // self._block:
             self._keep_more()
-        queue = int(self._order[number])
-        if queue >= len(self._rows):
-            raise self._damaged(queue)
-        row = int(self._kept[block, queue]) + int(
-            np.count_nonzero(self._order[block * self._block : number] == self._order[number])
-        )
-        if row >= self._rows[queue]:
-            raise self._damaged(queue)
-        return queue, row
+        for number in numbers:
+            block = number // self._block
+            before = self._order[block * self._block : number + 1]  # and the sequence itself
+            queue = int(before[-1])
+            if queue >= len(self._rows):
+                raise self._damaged(queue)
+            row = int(self._kept[block, queue]) + int(np.count_nonzero(before == before[-1])) - 1
+            if row >= self._rows[queue]:
+                raise self._damaged(queue)
+            queues.append(queue)
+            rows.append(row)
+        return np.array(queues, np.int64), np.array(rows, np.int64)
 
-    def _before(self, start: int) -> list[int]:
+    def _before(self, start: int) -> NDArray[np.int64]:
         """Sequences of each queue before `start`."""
         block = start // self._block
         if 0 <= start - self._at <= self._block:
@@ -83,8 +97,8 @@ class Schedule:
         else:
             while len(self._kept) <= block:
                 self._keep_more()
-            near, counts = block * self._block, self._kept[block].tolist()
-        return (counts + self._count(self._order[near:start])).tolist() if near < start else list(counts)
+            near, counts = block * self._block, self._kept[block]
+        return counts + self._count(self._order[near:start]) if near < start else counts
 
     def _keep_more(self) -> None:
         """Count the next blocks, about READ sequences."""

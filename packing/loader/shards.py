@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from packing.layout import files
 from packing.layout.manifest import LayoutError, Manifest, ShardInfo
+from packing.loader.places import Places
 from packing.loader.schedule import check_size
 
 SPARE = 32  # shards kept open beside one per queue; each holds four file descriptors, and 1,024 is a usual limit
@@ -38,19 +37,25 @@ class Shards:
         self.directory = directory
         self._length = manifest.sequence_length
         self._infos = manifest.shards
-        self._of_queue: list[list[int]] = [[] for _ in manifest.queues]
-        for number, shard in enumerate(manifest.shards):
-            self._of_queue[shard.queue].append(number)
-        self._ends = [list(accumulate(manifest.shards[number].rows for number in shards)) for shards in self._of_queue]
+        # Shards queue by queue: queue q's first row is number _first_row[q] of all, and a shard's first one of _begins.
+        by_queue = sorted(range(len(manifest.shards)), key=lambda number: (manifest.shards[number].queue, number))
+        rows = np.array([manifest.shards[number].rows for number in by_queue], np.int64)
+        of_queue = np.bincount([manifest.shards[number].queue for number in by_queue], rows, len(manifest.queues))
+        if of_queue.astype(np.int64).tolist() != [queue.rows for queue in manifest.queues]:
+            raise LayoutError(f"{directory}: the rows of a queue are not those of its shards; pack again")
+        self._by_queue = np.array(by_queue, np.int64)
+        self._ends = np.cumsum(rows)
+        self._begins = self._ends - rows
+        self._first_row = np.cumsum([0, *(queue.rows for queue in manifest.queues)])
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._offsets: OrderedDict[int, NDArray[np.int64]] = OrderedDict()
         self._limit = len(manifest.queues) + SPARE
 
-    def find(self, queue: int, row: int) -> tuple[int, int]:
-        """(shard number in the manifest, row within it) of a queue's row."""
-        ends = self._ends[queue]
-        place = bisect_right(ends, row)
-        return self._of_queue[queue][place], row - (ends[place - 1] if place else 0)
+    def find(self, queue: NDArray[np.int64], row: NDArray[np.int64]) -> Places:
+        """Where rows of queues lie."""
+        row = row + self._first_row[queue]
+        place = np.searchsorted(self._ends, row, "right")
+        return Places(self._by_queue[place], row - self._begins[place])
 
     def info(self, number: int) -> ShardInfo:
         """The manifest's entry of a shard."""

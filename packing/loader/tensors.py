@@ -65,7 +65,11 @@ class TensorLoader(PackedLoader, IterableDataset[TensorBatch]):  # type: ignore[
 
 
 class TensorDataset(Dataset[Tensor]):  # type: ignore[misc]
-    """Map style: item i is the tokens of the stage's i-th sequence, int64[L]."""
+    """Map style: item i is the tokens of the stage's i-th sequence, int64[L]; several numbers give int64[n, L].
+
+    DataLoader(dataset, sampler=BatchSampler(sampler, 16, drop_last=True), batch_size=None) asks for a batch at once,
+    which saves the copy that stacking items costs.
+    """
 
     def __init__(self, directory: str | PathLike[str], stage: int = 0) -> None:
         self.dataset = PackedDataset(directory, stage)
@@ -73,9 +77,11 @@ class TensorDataset(Dataset[Tensor]):  # type: ignore[misc]
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, number: int) -> Tensor:
-        return self.__getitems__([number])[0]
+    def __getitem__(self, number: int | Sequence[int]) -> Tensor:
+        if isinstance(number, Sequence):
+            return torch.from_numpy(self.dataset.tokens(number))
+        return torch.from_numpy(self.dataset.tokens([number])[0])
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Tensor]:
-        """Several at once: what a DataLoader asks for, at a fraction of the cost of one by one."""
-        return list(torch.from_numpy(self.dataset.tokens(numbers)).unbind(0))
+        """Several at once: what a DataLoader of batch_size=n asks for, at a fraction of the cost of one by one."""
+        return list(self[numbers].unbind(0))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curation.pipeline.errors import UsageError
 from packing.order.weights import WeightPath
+
+ENOUGH = 1 + 1e-6  # epochs; what is above is no rounding
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,6 @@ class Need:
         return self.wanted / self.available if self.available else float("inf")
 
 
-def natural_weights(available: Sequence[int]) -> NDArray[np.float64]:
-    """Shares with which all queues end together, every sequence once."""
-    total = np.array(available, np.float64)
-    if not total.sum():
-        raise UsageError("there is not one token to train on", "see the report of the run for what removed them")
-    shares: NDArray[np.float64] = total / total.sum()
-    return shares
-
-
 def needs(names: Sequence[str], weights: WeightPath, budget: float, available: Sequence[int]) -> list[Need]:
     """What each queue must give for the first `budget` tokens."""
     end = np.array([budget], np.float64)
@@ -50,18 +42,17 @@ def longest_budget(weights: WeightPath, available: Sequence[int], max_epochs: fl
     )
 
 
-def require_enough(wanted: Sequence[Need], max_epochs: float = 1.0) -> None:
-    """UsageError that names every queue that is asked for more than `max_epochs` (a millionth is rounding)."""
-    short = [need for need in wanted if need.epochs > max_epochs * (1 + 1e-6)]
-    if short:
-        lines = [
-            f"source {need.queue} needs {need.epochs:.1f} epochs: {need.wanted:,.0f} tokens wanted, "
-            f"{need.available:,} there"
-            if need.available
-            else f"source {need.queue} has no tokens, and {need.wanted:,.0f} are wanted"
-            for need in sorted(short, key=lambda need: (-need.epochs, need.queue))
-        ]
-        raise UsageError(
-            "\n".join(lines),
-            f"give it less weight, train on fewer tokens, or raise max_epochs (now {max_epochs:g})",
-        )
+def require_enough(stage: str, wanted: Sequence[Need], longest: float) -> None:
+    """UsageError that names every queue that is asked for more than is left, and what `longest` tokens would do."""
+    short = [need for need in wanted if need.epochs > ENOUGH]
+    if not short:
+        return
+    lines = [
+        f"stage {stage}: {need.queue!r} needs {need.epochs:.1f} epochs: {need.wanted:,.0f} tokens wanted, "
+        f"{need.available:,} there"
+        if need.available
+        else f"stage {stage}: {need.queue!r} has no tokens left, and {need.wanted:,.0f} are wanted"
+        for need in sorted(short, key=lambda need: (-need.epochs, need.queue))
+    ]
+    fits = f"or the stage at most {longest:,.0f} tokens, " if longest >= 1 else ""
+    raise UsageError("\n".join(lines), f"give it less weight, {fits}or copies in a mix table")

@@ -1,34 +1,29 @@
-"""Training stages: sequence length, token budget, source weights, shares of length classes, a tail mix.
+"""Training stages: token budget, weights of sources, shares of length classes, a tail mix.
 
-A stage runs over *cells*: a source's documents of one length class.  In a stage with `class_shares`, each class
-has its share of the tokens and inside it the sources keep their weights; without, a source gives its lengths as
-they come.  Weights move linearly from the previous stage's over `transition` tokens.  The last part of a stage can
-mix in one more source.  The path of weights that comes out goes to `tijdeman`.
+A stage runs over *cells*: a source's documents (or pieces) of one length class, or all of them.  With `lengths` each
+class has its share of the tokens and inside it the sources keep their weights; without, a source gives its
+lengths as they come.  Weights move linearly from the previous stage's over `transition` tokens.  The last part of a
+stage can mix in one more source.  The path of weights that comes out goes to `tijdeman`.
 
-The long-context stages are MiniMax-01's (arXiv 2501.08313, §4.2): short < 32K ≤ medium ≤ 128K < long.
+The classes of documents are those of MiniMax-01's long-context stages (arXiv 2501.08313, §4.2): short < 32K ≤
+medium ≤ 128K < long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.pipeline.errors import UsageError
-from packing.order.feasibility import Need, needs, require_enough
+from curation.pipeline.registry import suggest
+from packing.order.feasibility import Need, needs
 from packing.order.weights import WeightPath, path
 
 CLASSES = ("short", "medium", "long")
 CLASS_BOUNDS = (32 * 1024, 128 * 1024)  # tokens: medium begins at the first, long after the second
-MAX_EPOCHS = 4.0  # more repetitions are worth little (Muennighoff et al. 2023, arXiv 2305.16264)
-
-_LONG_CONTEXT = (  # name, L, tokens, shares of short, medium, long, RoPE base
-    ("128K", 131_072, 300_000_000_000, (0.30, 0.70, 0.00), 5e6),
-    ("512K", 524_288, 32_000_000_000, (0.35, 0.35, 0.30), 1e7),
-    ("1M", 1_048_576, 26_000_000_000, (0.30, 0.30, 0.40), 1e7),
-)
 
 
 @dataclass(frozen=True)
@@ -42,22 +37,29 @@ class Tail:
 
 @dataclass(frozen=True)
 class Stage:
-    """`weights` of sources at the begin (after the transition), `end_weights` at the end; None: the same."""
+    """`tokens` None: all that is left.  `weights` of sources at the begin (after the transition), None: as there are;
+
+    `end_weights` at the end, None: the same.  `rope_base` is a hint for the trainer.
+    """
 
     name: str
-    sequence_length: int
-    tokens: int
-    weights: Mapping[str, float]
+    tokens: int | None = None
+    weights: Mapping[str, float] | None = None
     end_weights: Mapping[str, float] | None = None
     transition: int = 0  # tokens over which the weights come from the previous stage's
-    class_shares: Mapping[str, float] | None = None
+    lengths: Mapping[str, float] | None = None  # shares of length classes
     tail: Tail | None = None
-    rope_base: float | None = None  # a hint for the trainer
+    rope_base: float | None = None
+
+    @property
+    def last_weights(self) -> Mapping[str, float] | None:
+        """Weights of sources at its end, its tail aside."""
+        return self.weights if self.end_weights is None else self.end_weights
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Documents of one source and length class, and the tokens of one epoch of them: one queue."""
+    """Tokens of one source, and of one length class where `length_class` names one: one queue."""
 
     source: str
     length_class: str
@@ -65,7 +67,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.source}/{self.length_class}"
+        return cell_name(self.source, self.length_class)
 
 
 @dataclass(frozen=True)
@@ -83,46 +85,32 @@ class Feasibility:
 
     stages: list[StagePlan]
     total: list[Need]
-    by_class: list[Need] = field(default_factory=list)
+    by_class: list[Need]
 
 
-def length_class(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def cell_name(source: str, length_class: str) -> str:
+    """Name of a cell's queue."""
+    return f"{source}/{length_class}" if length_class else source
+
+
+def length_class(lengths: NDArray[np.int64], bounds: tuple[int, int] = CLASS_BOUNDS) -> NDArray[np.int64]:
     """Number in CLASSES of documents of so many tokens."""
-    return (lengths >= CLASS_BOUNDS[0]).astype(np.int64) + (lengths > CLASS_BOUNDS[1])
+    return (lengths >= bounds[0]).astype(np.int64) + (lengths > bounds[1])
 
 
-def count_cells(lengths: Mapping[str, NDArray[np.int64]]) -> list[Cell]:
-    """The cells of sources with documents of `lengths` tokens each; classes without documents have 0."""
-    cells = []
-    for source, sizes in lengths.items():
-        sums = np.zeros(len(CLASSES), np.int64)
-        np.add.at(sums, length_class(sizes), sizes)
-        cells += [Cell(source, name, int(tokens)) for name, tokens in zip(CLASSES, sums, strict=True)]
-    return cells
+def plan_stages(stages: Sequence[Stage], cells: Sequence[Cell]) -> Feasibility:
+    """Paths of weights, and the epochs of every cell that the stages ask for together; refuses nothing for them.
 
-
-def long_context_stages(weights: Mapping[str, float], tail: Tail | None = None, transition: int = 0) -> list[Stage]:
-    """The three stages of MiniMax-01 with your source weights; their tail is 10 % long-context QA for the last 20 %."""
-    return [
-        Stage(name, L, tokens, weights, None, transition, dict(zip(CLASSES, shares, strict=True)), tail, rope_base)
-        for name, L, tokens, shares, rope_base in _LONG_CONTEXT
-    ]
-
-
-def plan_stages(
-    stages: Sequence[Stage], cells: Sequence[Cell], max_epochs: float = MAX_EPOCHS, force: bool = False
-) -> Feasibility:
-    """Paths of weights and epochs needed.  UsageError where a cell needs more than `max_epochs` over all stages.
-
-    `force` lets it pass, with the epochs in the result; a cell without tokens is refused all the same.
+    A stage without `tokens` takes one epoch of all cells.  Raises UsageError as `stage_path` does.
     """
     names = [cell.name for cell in cells]
     available = [cell.tokens for cell in cells]
     plans: list[StagePlan] = []
     before: NDArray[np.float64] | None = None
     for stage in stages:
-        weights = stage_path(stage, cells, before)
-        plans.append(StagePlan(stage, weights, needs(names, weights, stage.tokens, available)))
+        budget = float(sum(available) if stage.tokens is None else stage.tokens)
+        weights = stage_path(stage, cells, budget, before)
+        plans.append(StagePlan(stage, weights, needs(names, weights, budget, available)))
         before = weights.weights[-1]
     wanted = [sum(plan.needs[number].wanted for plan in plans) for number in range(len(cells))]
     total = [Need(name, want, tokens) for name, want, tokens in zip(names, wanted, available, strict=True)]
@@ -133,67 +121,98 @@ def plan_stages(
             sum(cell.tokens for cell in cells if cell.length_class == kind),
         )
         for kind in dict.fromkeys(cell.length_class for cell in cells)
+        if kind
     ]
-    require_enough(total, float("1e300") if force else max_epochs)
     return Feasibility(plans, total, by_class)
 
 
-def stage_path(stage: Stage, cells: Sequence[Cell], before: NDArray[np.float64] | None = None) -> WeightPath:
-    """Weights of the cells along a stage; `before` are those at the end of the previous stage."""
+def stage_path(
+    stage: Stage, cells: Sequence[Cell], budget: float, before: NDArray[np.float64] | None = None
+) -> WeightPath:
+    """Weights of the cells along `budget` tokens; `before` are those at the end of the previous stage.
+
+    Raises UsageError for a source or a class without tokens, and for a tail that does not fit.
+    """
     main = cell_weights(stage, stage.weights, cells)
     end = main if stage.end_weights is None else cell_weights(stage, stage.end_weights, cells)
-    turn = min(stage.transition, stage.tokens) if before is not None else 0
-    span = stage.tokens - turn
-    tail_begin = stage.tokens * (1 - stage.tail.fraction) if stage.tail else float(stage.tokens)
+    turn = min(float(stage.transition), budget) if before is not None else 0.0
+    span = budget - turn
+    tail_begin = budget * (1 - stage.tail.fraction) if stage.tail else budget
     if stage.tail and (not 0 < stage.tail.fraction <= 1 or not 0 < stage.tail.share < 1 or tail_begin < turn):
         raise UsageError(f"stage {stage.name}: its tail does not fit between its transition and its end")
     at, weights = [0.0], [main]
     if turn and before is not None:
-        at, weights = [0.0, float(turn)], [before, main]
+        at, weights = [0.0, turn], [before, main]
     reached = (tail_begin - turn) / span if span else 1.0
     there = main + (end - main) * reached
     at.append(tail_begin)
     weights.append(there)
     if stage.tail:
         mixed = _tail_weights(stage, stage.tail, cells)
-        at += [tail_begin, float(stage.tokens)]
+        at += [tail_begin, budget]
         weights += [(1 - stage.tail.share) * there + mixed, (1 - stage.tail.share) * end + mixed]
     return path(at, weights)
 
 
-def cell_weights(stage: Stage, sources: Mapping[str, float], cells: Sequence[Cell]) -> NDArray[np.float64]:
-    """float64[cells], sum 1.  Raises UsageError for a source or class of the stage that has no tokens."""
-    known = {cell.source for cell in cells if cell.tokens}
-    for source, weight in sources.items():
-        if weight > 0 and source not in known:
-            raise UsageError(
-                f"stage {stage.name}: source {source} has no tokens", f"sources: {', '.join(sorted(known))}"
-            )
-    if stage.class_shares is None:
-        totals = {source: sum(cell.tokens for cell in cells if cell.source == source) for source in sources}
-        raw = [
-            sources.get(c.source, 0.0) * c.tokens / totals[c.source] if c.tokens and sources.get(c.source) else 0.0
-            for c in cells
+def cell_weights(stage: Stage, sources: Mapping[str, float] | None, cells: Sequence[Cell]) -> NDArray[np.float64]:
+    """float64[cells], sum 1, for weights of sources (None: as there are tokens).
+
+    Raises UsageError for a source or class of the stage that has no tokens, and for weights that are all 0.
+    """
+    _check_sources(stage, sources, cells)
+    left = {cell.source: 0 for cell in cells}
+    for cell in cells:
+        left[cell.source] += cell.tokens
+    if stage.lengths is None:
+        if sources is None:
+            return _shares(np.array([float(cell.tokens) for cell in cells]))
+        mine = [sources.get(c.source, 0.0) * c.tokens / left[c.source] if c.tokens else 0.0 for c in cells]
+        return _shares(np.array(mine))
+    raw = np.zeros(len(cells))
+    known = {cell.length_class for cell in cells}
+    for kind, share in stage.lengths.items():
+        inside = [
+            (float(cell.tokens) if sources is None else sources.get(cell.source, 0.0))
+            if cell.length_class == kind and cell.tokens
+            else 0.0
+            for cell in cells
         ]
-        return np.array(raw) / sum(sources.values())
-    raw = [0.0] * len(cells)
-    for kind, share in stage.class_shares.items():
-        mine = [i for i, cell in enumerate(cells) if cell.length_class == kind and cell.tokens]
-        weight = sum(sources.get(cells[i].source, 0.0) for i in mine)
-        if share > 0 and weight <= 0:
-            raise UsageError(f"stage {stage.name}: no source has {kind} documents, and they are to be {share:.0%}")
-        for i in mine:
-            raw[i] = share * sources.get(cells[i].source, 0.0) / weight if weight else 0.0
-    return np.array(raw) / sum(raw)
+        if share > 0 and not sum(inside) > 0:
+            raise UsageError(
+                f"stage {stage.name}: no source has {kind} documents, and they are to be {share:.0%}",
+                f"there are: {', '.join(sorted(known))}",
+            )
+        if share > 0:
+            raw += share * np.array(inside) / sum(inside)
+    return _shares(raw)
+
+
+def _check_sources(stage: Stage, sources: Mapping[str, float] | None, cells: Sequence[Cell]) -> None:
+    known = sorted({cell.source for cell in cells})
+    for source, weight in (sources or {}).items():
+        if source not in known:
+            raise UsageError(
+                f"stage {stage.name}: no queue with tokens is called {source!r}",
+                suggest(source, known) or f"queues: {', '.join(known)}",
+            )
+        if weight > 0 and not any(cell.tokens for cell in cells if cell.source == source):
+            raise UsageError(f"stage {stage.name}: {source!r} has a weight, but no tokens", "leave it out")
+    if sources is not None and (min(sources.values(), default=0.0) < 0 or not sum(sources.values()) > 0):
+        raise UsageError(f"stage {stage.name}: shares must be at least 0, and one of them more")
+
+
+def _shares(raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    made: NDArray[np.float64] = raw / raw.sum()
+    return made
 
 
 def _tail_weights(stage: Stage, tail: Tail, cells: Sequence[Cell]) -> NDArray[np.float64]:
-    """The tail's share over its source's cells, by the stage's class shares."""
+    """The tail's share over its source's cells, by the stage's shares of classes."""
     mine = [cell for cell in cells if cell.source == tail.source and cell.tokens]
     if not mine:
         raise UsageError(f"stage {stage.name}: the tail's source {tail.source} has no tokens")
-    # Similar length distribution: the class shares, among the classes that the source has.
-    shares = stage.class_shares or {}
+    # Similar length distribution: the shares of classes, among the classes that the source has.
+    shares = stage.lengths or {}
     weights = [(shares.get(c.length_class, 0.0) if shares else float(c.tokens)) if c in mine else 0.0 for c in cells]
     if not sum(weights):
         raise UsageError(f"stage {stage.name}: the tail's source {tail.source} has no documents of the stage's lengths")

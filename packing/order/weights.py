@@ -21,8 +21,8 @@ SMALLEST_SHARE = 1e-15  # less than a token of any corpus; dividing by it would 
 class WeightPath:
     """Knots `at` float64[m] tokens (from 0 on, a repeated one is a jump) and `weights` float64[m, K] there.
 
-    Linear between knots, constant after the last; each row sums to 1.  Make one with `static`,
-    `interpolated` or `path`, which check and normalise.
+    Linear between knots, constant after the last; each row sums to 1.  Make one with `static`
+    or `path`, which check and normalise.
     """
 
     at: Floats
@@ -82,16 +82,6 @@ class WeightPath:
 def static(weights: Floats | list[float]) -> WeightPath:
     """The same weights throughout."""
     return path([0.0], [weights])
-
-
-def interpolated(
-    weights: Floats | list[float], end_weights: Floats | list[float], transition: float, begin: float = 0.0
-) -> WeightPath:
-    """`weights` up to `begin` tokens, then linearly to `end_weights` over `transition` tokens."""
-    if transition <= 0:
-        raise UsageError(f"weights cannot change over {transition} tokens", "give the transition's length in tokens")
-    at = [0.0, begin, begin + transition] if begin > 0 else [0.0, transition]
-    return path(at, [weights] * (len(at) - 1) + [end_weights])
 
 
 def path(at: list[float], weights: list[Floats] | list[list[float]] | list[Floats | list[float]]) -> WeightPath:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from packing.layout.files import LENGTH, QUEUE, ROW_START, SEGMENT, TOKEN
 from packing.plan.best_fit import best_fit_moves, length_histogram
+from packing.plan.buckets import SMALLEST, place_buckets
 from packing.plan.concat import concatenate
 from packing.plan.cut import MIN_FRAGMENT, LongPolicy, checked_lengths, cut_documents
 from packing.plan.cut_tally import CutTally
@@ -69,18 +71,19 @@ class PlanReport:
 def report(
     lengths: NDArray[np.int64] | Iterable[NDArray[np.int64]],
     L: int,
-    method: Method = "windowed",
+    method: Method | Literal["buckets"] = "windowed",
     policy: LongPolicy = "split",
     min_fragment: int = MIN_FRAGMENT,
     window: int = WINDOW,
     carry: int = CARRY,
     budget: int | None = None,
     tokens_per_second: float = TOKENS_PER_CPU_SECOND,
+    smallest_bucket: int = SMALLEST,
 ) -> PlanReport:
     """Plan documents of `lengths` tokens (one array, or chunks of one in their order) into sequences of L.
 
-    `budget` is the number of tokens to train on.  Memory is bounded for every method but `crop`.  Raises
-    ValueError as `cut_documents` does.
+    `budget` is the number of tokens to train on.  Memory is bounded for every method but `crop` and
+    `buckets` (of pieces of powers of two from `smallest_bucket` on).  Raises ValueError as `cut_documents` does.
     """
     cuts, rows = CutTally(L), RowTally(L)
     chunks = _chunks(lengths, L)
@@ -92,7 +95,10 @@ def report(
         _concatenated(chunks, cuts, rows)
     else:
         sizes = np.concatenate([*chunks, np.empty(0, np.int64)])
-        placed = place(sizes, L, method, policy, min_fragment)
+        if method == "buckets":
+            placed = place_buckets(sizes, L, smallest_bucket).placement
+        else:
+            placed = place(sizes, L, method, policy, min_fragment)
         cuts.add(sizes, placed.fragments, placed.dropped)
         rows.add_bins(placed.packing.bin, placed.fragments.length, placed.packing.bins)
     sequences = int(rows.fragments.sum())
@@ -157,7 +163,7 @@ def _windows(
         finished = packer.feed(fragments.length)
         open_lengths = np.concatenate([open_lengths, fragments.length])
         rows.add_rows(finished, open_lengths[finished.fragments - first])
-        oldest = int(packer.members.fragments.min(initial=packer.next_fragment))
+        oldest = int(packer.open.members.fragments.min(initial=packer.next_fragment))
         open_lengths, first = open_lengths[oldest - first :], oldest
     finished = packer.finish()
     rows.add_rows(finished, open_lengths[finished.fragments - first])

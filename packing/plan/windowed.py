@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from packing.plan.best_fit import assign, best_fit_moves, length_histogram
+from packing.plan.best_fit import best_fit_moves
 from packing.plan.cut import checked_lengths
 from packing.plan.rows import Rows
+from packing.plan.windowed_kernel import no_open, place_window
 
 WINDOW = 10_000  # fragments
 CARRY = 1  # windows
@@ -32,10 +33,9 @@ class WindowedPacker:
         self.L, self.window, self.carry = L, window, carry
         self.waiting = np.empty(0, np.int64)  # lengths of fragments of the window that is not full yet
         self.next_fragment = 0  # number of the first of them
-        # Open sequences, in the order of their openers; `members` are fragments, row by row.
-        self.rooms = np.empty(0, np.int64)
-        self.ages = np.empty(0, np.int64)  # windows since it was opened
-        self.members = Rows(np.empty(0, np.int64), np.zeros(1, np.int64))
+        self.open = no_open()
+        # Written over by every window: a new array of a mebibyte costs more in page faults than a window's plan.
+        self._heads, self._cursors = np.empty(L + 1, np.int64), np.empty(L + 1, np.int64)
 
     def feed(self, lengths: NDArray[np.int64]) -> Rows:
         """Take fragments of 1 … L tokens, numbered on from those before; the sequences that are now finished.
@@ -55,35 +55,16 @@ class WindowedPacker:
         """Pack what waits and close every open sequence."""
         done = [self._pack(self.waiting)] if self.waiting.size else []
         self.waiting = np.empty(0, np.int64)
-        done.append(self.members)
-        self.members = Rows(np.empty(0, np.int64), np.zeros(1, np.int64))
-        self.rooms, self.ages = np.empty(0, np.int64), np.empty(0, np.int64)
+        done.append(self.open.members)
+        self.open = no_open()
         return _joined(done)
 
     def _pack(self, sizes: NDArray[np.int64]) -> Rows:
         """Pack one window; the sequences that are full or have been open for long enough."""
-        carried = self.rooms.size
-        moves = best_fit_moves(length_histogram(sizes, self.L), self.L, self.rooms)
-        bins = assign(sizes, moves, self.L, carried)
-        used = np.bincount(bins, weights=sizes, minlength=moves.bins).astype(np.int64)
-        rooms = np.concatenate([self.rooms, np.full(moves.bins - carried, self.L, np.int64)]) - used
-        ages = np.concatenate([self.ages + 1, np.zeros(moves.bins - carried, np.int64)])
-        entry_bin = np.concatenate([self.members.row_of_entry(), bins])
-        entries = np.concatenate([self.members.fragments, self.next_fragment + np.arange(sizes.size)])
-        self.next_fragment += sizes.size
-        closed = (rooms == 0) | (ages >= self.carry)
-        finished, self.members = _divided(entries, entry_bin, closed)
-        self.rooms, self.ages = rooms[~closed], ages[~closed]
+        moves = best_fit_moves(np.bincount(sizes, minlength=self.L + 1), self.L, self.open.rooms, self._heads)
+        first, self.next_fragment = self.next_fragment, self.next_fragment + sizes.size
+        finished, self.open = place_window(sizes, moves, self.L, self.carry, self.open, first, self._cursors)
         return finished
-
-
-def _divided(entries: NDArray[np.int64], entry_bin: NDArray[np.int64], closed: NDArray[np.bool_]) -> tuple[Rows, Rows]:
-    """The closed and the open sequences, in order, with their entries in order."""
-    narrow = entry_bin.astype(np.uint16) if closed.size <= 1 << 16 else entry_bin  # 16 bits: numpy sorts by radix
-    ordered = entries[np.argsort(narrow, kind="stable")]
-    sizes = np.bincount(entry_bin, minlength=closed.size)
-    mine = np.repeat(closed, sizes)
-    return _rows(ordered[mine], sizes[closed]), _rows(ordered[~mine], sizes[~closed])
 
 
 def _rows(entries: NDArray[np.int64], sizes: NDArray[np.int64]) -> Rows:

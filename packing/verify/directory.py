@@ -130,8 +130,16 @@ def _check_reader(report: Report, to: str) -> None:
         try:
             exported = export(report.directory, to, Path(scratch) / to)
             result = read_back(report.directory, to, exported.path)
-        except (CurateError, ImportError) as error:
+        except CurateError as error:
             report.faults.append(Fault(to, str(error)))
+            return
+        except ImportError as error:
+            raise UsageError(
+                f"{READERS[to][0]} is installed, but not what it needs to read: {error}",
+                "see docs/packing-export.md for its environment",
+            ) from None
+        except Exception as error:  # of a library that is not ours: it could not read what it should
+            report.faults.append(Fault(to, f"{READERS[to][0]} failed: {type(error).__name__}: {error}"))
             return
     report.checked[f"rows read by {result.reader}"] = result.equal
     if not result.whole:

@@ -102,7 +102,7 @@ def _megatron(directory: Path, manifest: Manifest, exported: Path, result: ReadB
     datasets = [IndexedDataset(prefix) for prefix in prefixes]
     _compare(rows_by_queue(directory, manifest), (data[i] for data in datasets for i in range(len(data))), result)
     listed = (exported / "data_args.txt").read_text().split()[1::2]
-    result.wrong["prefixes in data_args.txt"] = len(set(listed) - {str(Path(one).absolute()) for one in prefixes})
+    result.wrong["prefixes in data_args.txt"] = len(set(listed) - {Path(one).name for one in prefixes})
     samples: Counter[bytes] = Counter()
     rows: Counter[bytes] = Counter()
     for prefix in prefixes:

@@ -88,7 +88,10 @@ def _documents(piece: Piece, encoder: Callable[[], Encoder], tokens: TokenIds) -
         columns = [name for name in (*DOCUMENT_SCHEMA.names, IDS if given else TEXT) if name in schema.names]
         for group in range(piece.first, piece.last):
             table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
-            if given:
-                yield from of_token_batches(table.to_batches(), NO_SOURCE)
-            else:
-                yield from encoded(table.to_batches(), encoder())
+            try:
+                if given:
+                    yield from of_token_batches(table.to_batches(), NO_SOURCE)
+                else:
+                    yield from encoded(table.to_batches(), encoder())
+            except UsageError as error:
+                raise UsageError(f"{piece.path}: {error}") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.pipeline.errors import UsageError
@@ -65,19 +66,35 @@ def of_token_batches(batches: Iterable[pa.RecordBatch], source: str = NO_SOURCE)
 
 
 def described(batch: pa.RecordBatch, source: str = NO_SOURCE) -> pa.RecordBatch:
-    """The columns of DOCUMENT_SCHEMA; doc_key is hash64(id) where it is missing, other columns are null."""
+    """The columns of DOCUMENT_SCHEMA; doc_key is hash64(id) where it is missing, a null source is `source`.
+
+    Raises UsageError for a document without an id, and for a column of another type.
+    """
     names = batch.schema.names
+    ids = _cast(batch.column("id"), DOCUMENT_SCHEMA.field("id"), source)
     columns = []
     for field in DOCUMENT_FIELDS:
         if field.name in names:
-            columns.append(batch.column(field.name).cast(field.type))
+            columns.append(_cast(batch.column(field.name), field, source))
         elif field.name == "doc_key":
-            columns.append(pa.array([hash64(one) for one in batch.column("id").to_pylist()], pa.uint64()))
+            columns.append(pa.array([hash64(one) for one in ids.to_pylist()], pa.uint64()))
         elif field.name == "source":
             columns.append(pa.repeat(pa.scalar(source), batch.num_rows))
         else:
             columns.append(pa.nulls(batch.num_rows, field.type))
     return pa.RecordBatch.from_arrays(columns, schema=DOCUMENT_SCHEMA)
+
+
+def _cast(column: pa.Array, field: pa.Field, source: str) -> pa.Array:
+    try:
+        made = column.cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UsageError(f"column {field.name} must be {field.type}, not {column.type}: {error}") from None
+    if field.name == "source":
+        return pc.fill_null(made, source)
+    if not field.nullable and made.null_count:
+        raise UsageError(f"{made.null_count:,} documents have no {field.name}", "give every document an id of its own")
+    return made
 
 
 def check(one: EncodedDocuments, tokens: TokenIds) -> None:

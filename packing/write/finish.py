@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from packing.write.encoded import DOCUMENT_FIELDS
 from packing.write.rules import Rules
 from packing.write.unit import DOCUMENTS, Unit
 
-TOO_LONG = "longer than a sequence"
+TOO_LONG, TOO_SHORT = "longer than a sequence", "shorter than the smallest bucket"
 DOCS = pa.schema([*DOCUMENT_FIELDS, pa.field("tokens", pa.int64(), nullable=False)])
 DROPPED = pa.schema(
     {"doc_key": pa.uint64(), "id": pa.string(), "source": pa.string(), "reason": pa.string(), "tokens": pa.int64()}
@@ -29,8 +30,10 @@ def write_documents(
     directory: Path, units: Sequence[Unit], rules: Rules, scratch: Path
 ) -> tuple[list[FileDigest], dict[str, Any]]:
     """Both files, sorted by doc_key, and the ledger of documents."""
-    room = rules.sequence_length - int(rules.bos != "none")
-    too_long = f"when tokens > {room} then '{TOO_LONG}'" if rules.long == "drop" else ""
+    begin = int(rules.bos != "none")
+    left_out = f"when tokens > {rules.sequence_length - begin} then '{TOO_LONG}'" if rules.long == "drop" else ""
+    if rules.method == "buckets":
+        left_out = f"when tokens < {rules.smallest_bucket - begin} then '{TOO_SHORT}'"
     with spill_database(scratch) as database:
         database.execute("set preserve_insertion_order=true")
         paths = [str(unit.path / DOCUMENTS) for unit in units]
@@ -41,7 +44,7 @@ def write_documents(
             database.register("unit_documents", empty)
         database.execute(
             f"""create view fates as select * exclude (reason),
-                  case when reason is not null then reason {too_long} end as reason from unit_documents"""
+                  case when reason is not null then reason {left_out} end as reason from unit_documents"""
         )
         packed = _write(database, DOCS, "reason is null", directory / "docs.parquet")
         _write(database, DROPPED, "reason is not null", directory / "dropped.parquet")
@@ -62,7 +65,7 @@ def _write(database: duckdb.DuckDBPyConnection, schema: pa.Schema, where: str, p
     query = f"select {', '.join(schema.names)} from fates where {where} order by doc_key"
     reader = database.sql(query).to_arrow_reader(AT_ONCE)
     rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with open(path, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         waiting = schema.empty_table()
         for batch in reader:
             waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
@@ -72,4 +75,7 @@ def _write(database: duckdb.DuckDBPyConnection, schema: pa.Schema, where: str, p
             rows += len(batch)
         if len(waiting):
             writer.write_table(waiting.combine_chunks(), row_group_size=AT_ONCE)
+        writer.close()
+        file.flush()
+        os.fsync(file.fileno())
     return rows

@@ -1,9 +1,10 @@
 """`write_shards`: a corpus of files → a finished shard directory, over several processes, resumable.
 
-Everything is made in `.<name>.work/<plan>/` beside the directory and renamed into place when it is whole, so the
-directory is there finished or not at all.  `<plan>` is a digest of inputs, tokenizer and settings: a killed run goes
-on where it was, a changed one starts anew.  Each piece and each shard is a function of the plan alone, so the root
-digest is the same for any number of processes and after any kill (reference, packing §6).
+Everything is made in `.<name>.work/<request>/` beside the directory and renamed into place when it is whole, so the
+directory is there finished or not at all.  `<request>` is a digest of the inputs' paths and times, tokenizer and
+settings: a killed run goes on where it was, a changed one starts anew, and `.<name>.request` says whose the finished
+directory is.  None of it stands in the directory, whose bytes are the same in any folder, for any number of processes
+and after any kill (reference, packing §6).
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from curation.pipeline.errors import TaskFailed, UsageError, explain_os_error
 from curation.pipeline.hashing import fingerprint
 from curation.pipeline.local_pool import one_thread
-from curation.pipeline.shards import sweep_stale, sync_directory
+from curation.pipeline.shards import sweep_stale, sync_directory, write_atomic
 from packing.layout.manifest import LayoutError, Manifest, ShardInfo
 from packing.write.corpus import Piece, encode_piece, parquet_files, pieces
 from packing.write.occurrences import as_mixed, each_once, mix_files
@@ -34,7 +37,7 @@ from packing.write.rules import Rules
 from packing.write.token_ids import TokenIds, token_ids
 from packing.write.unit import unit_paths
 
-VERSION = 1  # of what is written for the same plan
+VERSION = 2  # of what is written for the same request
 
 
 @dataclass(frozen=True)
@@ -63,40 +66,48 @@ def write_shards(
 ) -> Manifest:
     """Pack Parquet files of documents (id, text[, source, …]) or of ids into `out`; see `docs/packing.md`.
 
-    A finished `out` of the same plan is returned as it is.  Raises UsageError (bad input, `out` holds something
+    A finished `out` of the same request is returned as it is.  Raises UsageError (bad input, `out` holds something
     else, another writer), ConservationError, TaskFailed (disk full, a process died).
     """
     out = out.absolute()
     work = Work(tokenizer.absolute(), (eos, pad, bos), rules, queues if isinstance(queues, str) else dict(queues), mix)
     files = parquet_files(corpus)
-    plan = _digest(work, files)
-    if (finished := _finished(out, plan)) is not None:
+    request = _digest(work, files)
+    if (finished := _finished(out, request)) is not None:
         return finished
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with locked_out(out):
-        if (finished := _finished(out, plan)) is not None:
-            return finished
-        room = out.with_name(f".{out.name}.work")
-        place = room / plan
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            for other in room.iterdir():
-                if other != place:  # of a plan that has changed since
-                    shutil.rmtree(other, ignore_errors=True)
-            made = _make(work, files, place, workers, plan)
-            if out.is_dir():
-                out.rmdir()
-            os.rename(place / "shards", out)
-            sync_directory(out.parent)
-            shutil.rmtree(room, ignore_errors=True)
-        except BrokenProcessPool:
-            raise TaskFailed(
-                "a process died (out of memory, or a crash in a library); run again, it goes on where it was",
-                "use fewer workers",
-            ) from None
-        except OSError as error:
-            raise TaskFailed(f"{out}: {explain_os_error(error)}") from error
-        return made
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with locked_out(out):
+            return _finished(out, request) or _made(work, files, out, workers, request)
+    except BrokenProcessPool:
+        raise TaskFailed(
+            "a process died (out of memory, or a crash in a library); run again, it goes on where it was",
+            "use fewer workers",
+        ) from None
+    except OSError as error:
+        raise TaskFailed(f"{out}: {explain_os_error(error)}") from error
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise TaskFailed(
+            f"{out}: {str(error).splitlines()[0]}", "the list of documents needs disk space beside the shards"
+        ) from error
+
+
+def _made(work: Work, files: Sequence[Path], out: Path, workers: int, request: str) -> Manifest:
+    """Make `out` in its work folder, and put it in place whole."""
+    room = out.with_name(f".{out.name}.work")
+    place = room / request
+    place.mkdir(parents=True, exist_ok=True)
+    for other in room.iterdir():
+        if other != place:  # of a request that has changed since
+            shutil.rmtree(other, ignore_errors=True)
+    made = _make(work, files, place, workers)
+    write_atomic(_request_file(out), f"{request} {made.root}\n".encode())
+    if out.is_dir():
+        out.rmdir()
+    os.rename(place / "shards", out)
+    sync_directory(out.parent)
+    shutil.rmtree(room, ignore_errors=True)
+    return made
 
 
 @contextmanager
@@ -108,17 +119,25 @@ def locked_out(out: Path) -> Iterator[None]:
         yield
 
 
-def _finished(out: Path, plan: str) -> Manifest | None:
-    """The manifest in `out`, if it is of this plan; None for nothing or an empty folder."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+def _request_file(out: Path) -> Path:
+    return out.with_name(f".{out.name}.request")
+
+
+def _finished(out: Path, request: str) -> Manifest | None:
+    """The manifest in `out`, if it was made for this request; None for nothing or an empty folder."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file", "give a folder that is made, or an empty one")
+    if not out.exists() or not any(out.iterdir()):
         return None
     try:
         found = Manifest.read(out)
     except LayoutError as error:
         raise UsageError(f"{out} is not empty and holds no finished shards: {error}", "give another folder") from None
-    if found.plan != plan:
+    note = _request_file(out)
+    if not note.is_file() or note.read_text().split() != [request, found.root]:
         raise UsageError(
-            f"{out} holds shards of other inputs or settings (root {found.root[:12]}…)", "give another folder"
+            f"{out} holds shards of other inputs (or written since) or settings (root {found.root[:12]}…)",
+            "give another folder",
         )
     return found
 
@@ -134,7 +153,7 @@ def _digest(work: Work, files: Sequence[Path]) -> str:
     return fingerprint([*parts, mix, sorted(map(identity, files))])
 
 
-def _make(work: Work, files: Sequence[Path], place: Path, workers: int, plan: str) -> Manifest:
+def _make(work: Work, files: Sequence[Path], place: Path, workers: int) -> Manifest:
     units, shards, scratch = (place / name for name in ("units", "shards", "plans"))
     for folder in (units, shards / "data", shards / "index", scratch):
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +173,7 @@ def _make(work: Work, files: Sequence[Path], place: Path, workers: int, plan: st
 
         paths = [path for folder in folders for path in unit_paths(folder)]
         tokens = _tokens(work)
-        return pack_units(paths, shards, scratch, work.rules, tokens, plan_digest=plan, mix=work.mix, run_jobs=run_jobs)
+        return pack_units(paths, shards, scratch, work.rules, tokens, mix=work.mix, run_jobs=run_jobs)
 
 
 @contextmanager

@@ -36,17 +36,15 @@ class Expected:
     longer: int = 0  # occurrences that no row can hold whole, dropped ones too
     sum: int = 0
 
-    def add(self, occurrences: NDArray[np.void], dropped: NDArray[np.int64], rules: Rules) -> None:
-        """PLACED records, and the numbers of those that are too long and dropped."""
+    def add(self, occurrences: NDArray[np.void], end: NDArray[np.int64], rules: Rules) -> None:
+        """PLACED records, and how many tokens of each go into rows: int64[n], 0 for those that are dropped."""
         tokens = occurrences["tokens"].astype(np.int64)
-        kept = np.ones(len(tokens), np.bool_)
-        kept[dropped] = False
+        kept = end > 0
         room = rules.sequence_length - int(rules.bos != "none")
-        end = np.minimum(tokens, room) if rules.long == "truncate" else tokens
         self.occurrences += len(tokens)
         self.tokens += int(tokens.sum())
         self.longer += int((tokens > room).sum())
-        self.dropped_occurrences += len(dropped)
+        self.dropped_occurrences += int((~kept).sum())
         self.dropped_tokens += int(tokens[~kept].sum())
         self.truncated_tokens += int((tokens - end)[kept].sum())
         some = occurrences[kept]

@@ -20,15 +20,26 @@ PLACED = np.dtype([*((name, OCCURRENCE[name]) for name in OCCURRENCE.names or ()
 
 
 def merged(
-    units: Sequence[Unit], queue: str, sources: Sequence[str], *, at_once: int = AT_ONCE
+    units: Sequence[Unit], queue: str, sources: Sequence[str], *, begin: float = 0.0, at_once: int = AT_ONCE
 ) -> Iterator[NDArray[np.void]]:
     """PLACED records sorted by (order_key, doc_key, copy); `source` numbers are those of `sources`.
 
+    With `begin`, those with an order key from it on come first, and then the others.
     However the documents are divided into units, the records are the same but for `unit` and `start`.
     Raises UsageError where two documents have one key, or a mix table lists an occurrence twice.
     """
-    parts = [_section(unit, queue) for unit in units]
+    sections = [_section(unit, queue) for unit in units]
     renumbered = [np.array([sources.index(name) for name in unit.info.sources], np.uint16) for unit in units]
+    at = [int(np.searchsorted(one["order_key"], begin, "left")) for one in sections]
+    turns = [[one[first:] for one, first in zip(sections, at, strict=True)]]
+    turns += [[one[:first] for one, first in zip(sections, at, strict=True)]] * (begin > 0)
+    for parts in turns:
+        yield from _in_order(parts, renumbered, units, at_once)
+
+
+def _in_order(
+    parts: Sequence[NDArray[np.void]], renumbered: Sequence[NDArray[np.uint16]], units: Sequence[Unit], at_once: int
+) -> Iterator[NDArray[np.void]]:
     bounds = _bounds(parts, at_once)
     places = [0] * len(parts)
     for bound in [*bounds, np.inf]:

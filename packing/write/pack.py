@@ -8,8 +8,9 @@ commit   ledger against what is read back, documents, manifest last
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,25 @@ import orjson
 from numpy.typing import NDArray
 
 from curation.pipeline.errors import UsageError
+from curation.pipeline.hashing import fingerprint
 from curation.pipeline.shards import sync_directory, write_atomic
 from packing.layout import files
 from packing.layout.manifest import FileDigest, Manifest, QueueInfo, ShardInfo
+from packing.order.stages import length_class as length_classes
+from packing.write.compared import BucketPlanner, ConcatPlanner, CropPlanner
 from packing.write.finish import write_documents
+from packing.write.going_on import go_on_at
+from packing.write.keys import fragment_keys
 from packing.write.ledger import Expected, Found, ledger_of, settle
 from packing.write.merge import merged
 from packing.write.occurrences import mix_rows
 from packing.write.rows import PLANNED, RowPlanner
 from packing.write.rules import Rules
 from packing.write.shard import write_shard
-from packing.write.stages import QueueRows, Scheduled, schedule, write_orders
+from packing.write.stages import QueueRows, Scheduled, knots, schedule, write_orders
+from packing.write.strangers import strangers
 from packing.write.token_ids import TokenIds
-from packing.write.unit import Unit, open_unit
+from packing.write.unit import SUM, Unit, open_unit
 
 MOST_SOURCES = 65_535
 
@@ -73,12 +80,15 @@ def pack_units(
     rules: Rules,
     tokens: TokenIds,
     *,
-    plan_digest: str,
     mix: Path | None = None,
+    before: Sequence[Path] = (),
+    removed: Sequence[Path] = (),
     run_jobs: RunJobs = one_by_one,
 ) -> Manifest:
     """Fill the empty `directory` from the units; the manifest is written last.  `scratch` holds plans meanwhile.
 
+    `before`: directories of the same units with rows of other lengths that are trained on before this one.
+    `removed`: Parquet files of documents that were not kept, to name one that the mix table lists.
     Shards that `scratch` says are finished are kept.  The bytes are a function of the units' documents, rules and
     tokenizer.  Raises UsageError (too few tokens for a weight, doubled keys), ConservationError.
     """
@@ -86,9 +96,9 @@ def pack_units(
     for unit in units:
         if unit.info.tokenizer != tokens.tokenizer:
             raise UsageError(f"{unit.path}: encoded with another tokenizer", "encode the documents again")
-    if mix is not None and (listed := sum(unit.info.listed for unit in units)) != mix_rows(mix):
+    if mix is not None and sum(unit.info.listed for unit in units) != mix_rows(mix):
         raise UsageError(
-            f"{mix} lists {mix_rows(mix):,} occurrences, {listed:,} of them of documents that are here",
+            f"{mix} lists {strangers(mix, [unit.path for unit in units], removed, scratch)}",
             "make the mix from the same documents",
         )
     sources = sorted({name for unit in units for name in unit.info.sources})
@@ -97,8 +107,9 @@ def pack_units(
     for folder in ("data", "index"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
-    planned = plan_shards(units, sources, directory, scratch, rules)
-    stages = schedule(rules.stages, planned.queues, rules.sequence_length)
+    begins = go_on_at(before, units, sorted({name for unit in units for name in unit.info.queues}))
+    planned = plan_shards(units, sources, directory, scratch, rules, begins)
+    stages = schedule(rules, planned.queues)
     shards = list(run_jobs(planned.jobs, tokens))
     found = Found()
     for shard in shards:
@@ -119,13 +130,41 @@ def pack_units(
         policy=rules.policy(),
         ledger=ledger_of(planned.expected, found, documents, rules.sequence_length) | _of_order(planned, stages),
         seed=rules.seed,
-        plan=plan_digest,
+        plan=plan_digest(units, rules, tokens, before),
         files=digests,
+        hints=_hints(stages),
     ).with_root()
     for folder in ("data", "index", "order", "."):
         sync_directory(directory / folder)
     write_atomic(directory / files.MANIFEST, made.to_json())
     return made
+
+
+def _hints(stages: Sequence[Scheduled]) -> dict[str, Any]:
+    """What a trainer may want to know by stage: base of rotary positions, course of the weights."""
+    rope = {one.stage.name: one.stage.rope_base for one in stages if one.stage.rope_base is not None}
+    made = {"rope_base": rope, "weights": knots(stages)}
+    return {name: values for name, values in made.items() if values}
+
+
+def plan_digest(units: Sequence[Unit], rules: Rules, tokens: TokenIds, before: Sequence[Path]) -> str:
+    """Of what was asked to be packed: rules, special ids, tokenizer, ids of documents, order of their occurrences.
+
+    No path, and the same however the documents are divided into units.
+    """
+    content = sum(int(unit.info.content, 16) for unit in units) % SUM
+    order: dict[str, int] = {}
+    for unit in units:
+        for number, name in enumerate(unit.info.queues):
+            first, last = np.searchsorted(unit.occurrences["queue"], [number, number + 1])
+            some = unit.occurrences[first:last]
+            if len(some):
+                places = np.ascontiguousarray(some["order_key"]).view(np.uint64)
+                keys = fragment_keys(some["doc_key"], some["copy"], places, rules.seed)
+                order[name] = (order.get(name, 0) + int(keys.sum(dtype=np.uint64))) % (1 << 64)
+    ids = [tokens.tokenizer, tokens.eos, tokens.pad, tokens.bos, tokens.rows]
+    roots = [Manifest.read(one).root for one in before]
+    return fingerprint([asdict(rules), ids, f"{content:032x}", sorted(order.items()), roots])
 
 
 def _of_order(planned: Planned, stages: Sequence[Scheduled]) -> dict[str, Any]:
@@ -140,24 +179,57 @@ def _of_order(planned: Planned, stages: Sequence[Scheduled]) -> dict[str, Any]:
     }
 
 
-def plan_shards(units: Sequence[Unit], sources: Sequence[str], directory: Path, scratch: Path, rules: Rules) -> Planned:
-    """A plan file for each shard, queue after queue in order of their names."""
+Planner = RowPlanner | ConcatPlanner | CropPlanner | BucketPlanner
+
+
+def planner_of(rules: Rules, expected: Expected, length_class: str) -> Planner:
+    """What makes the rows of a queue by the method of the rules."""
+    if rules.method == "concat":
+        return ConcatPlanner(rules, expected)
+    if rules.method == "crop":
+        return CropPlanner(rules, expected)
+    if rules.method == "buckets":
+        return BucketPlanner(rules, expected, int(length_class), length_class == rules.length_classes[0])
+    return RowPlanner(rules, expected)
+
+
+def of_class(occurrences: Iterable[NDArray[np.void]], rules: Rules, length_class: str) -> Iterator[NDArray[np.void]]:
+    """The documents of a class of lengths; all of them where queues are not divided, or their pieces are."""
+    if rules.method == "buckets" or rules.length_bounds is None:
+        yield from occurrences
+        return
+    wanted = rules.length_classes.index(length_class)
+    for some in occurrences:
+        yield some[length_classes(some["tokens"].astype(np.int64), rules.length_bounds) == wanted]
+
+
+def plan_shards(
+    units: Sequence[Unit],
+    sources: Sequence[str],
+    directory: Path,
+    scratch: Path,
+    rules: Rules,
+    begins: Mapping[tuple[str, str], float],
+) -> Planned:
+    """A plan file for each shard, queue after queue in order of their names and classes of lengths."""
     names = sorted({name for unit in units for name in unit.info.queues})
     expected, displacement = Expected(), 0
     queues: list[QueueRows] = []
     jobs: list[ShardJob] = []
-    for name in names:
-        planner = RowPlanner(rules, expected)
+    for name, kind in product(names, rules.length_classes):
+        planner = planner_of(rules, expected, kind)
         before = len(jobs)
-        for rows in by_shard(planner.plan(merged(units, name, sources)), rules.rows_per_shard):
+        begin = begins.get((name, kind), begins.get((name, ""), 0.0))
+        occurrences = of_class(merged(units, name, sources, begin=begin), rules, kind)
+        for rows in by_shard(planner.plan(occurrences), rules.rows_per_shard):
             shard = files.shard_name(len(jobs))
             path = scratch / f"{shard}.plan"
-            rows.tofile(path)
+            path.write_bytes(rows.data)  # ndarray.tofile hides that the disk is full
             done = scratch / f"{shard}.json"
             paths = tuple(unit.path for unit in units)
             jobs.append(ShardJob(shard, len(queues), rules.sequence_length, path, directory, paths, done))
         if len(jobs) > before:
-            queues.append(QueueRows(name, np.concatenate(planner.row_tokens)))
+            queues.append(QueueRows(name, kind, np.concatenate(planner.row_tokens)))
             displacement = max(displacement, planner.displacement)
     return Planned(queues, jobs, expected, displacement)
 

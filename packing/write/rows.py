@@ -1,4 +1,4 @@
-"""Occurrences in training order → rows: cut, packed window by window, shuffled, numbered."""
+"""Occurrences in training order → rows: cut, packed by best fit, shuffled, numbered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from packing.layout.files import FIRST, LAST
 from packing.plan.best_fit import assign, best_fit_moves, length_histogram
-from packing.plan.cut import cut_documents
+from packing.plan.cut import Fragments, cut_documents
 from packing.plan.rows import Rows, rows_of, shuffle_within
 from packing.plan.windowed import WindowedPacker
 from packing.write.keys import fragment_keys, mixed
@@ -23,13 +23,22 @@ PLANNED.names = ("doc_key", "start", "offset", "unit", "tokens", "row", "copy", 
 
 
 def fragments_of(occurrences: NDArray[np.void], rules: Rules) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """PLANNED records (row 0) of PLACED occurrences in their order, and the numbers of those that are dropped.
+    """PLANNED records (row 0) of PLACED occurrences in their order, and the tokens of each that go into rows."""
+    before, each = int(rules.bos == "doc"), int(rules.bos == "fragment")
+    tokens = occurrences["tokens"].astype(np.int64)
+    room = rules.sequence_length - each
+    cut, dropped = cut_documents(tokens + before, room, rules.long, rules.min_fragment)
+    end = np.minimum(tokens, room - before) if rules.long == "truncate" else tokens.copy()
+    end[dropped] = 0
+    return planned_of(occurrences, cut, rules), end
+
+
+def planned_of(occurrences: NDArray[np.void], cut: Fragments, rules: Rules) -> NDArray[np.void]:
+    """PLANNED records (row 0) of fragments of PLACED occurrences; a begin-of-document id is in the cut lengths.
 
     Lengths and offsets are of the document's ids and end; a begin-of-document id is counted in `bos` only.
     """
     before, each = int(rules.bos == "doc"), int(rules.bos == "fragment")
-    lengths = occurrences["tokens"].astype(np.int64) + before
-    cut, dropped = cut_documents(lengths, rules.sequence_length - each, rules.long, rules.min_fragment)
     of = occurrences[cut.doc]
     first = (cut.flags & FIRST).astype(bool)
     made = np.zeros(len(cut), PLANNED)
@@ -40,7 +49,7 @@ def fragments_of(occurrences: NDArray[np.void], rules: Rules) -> tuple[NDArray[n
     made["tokens"] = cut.length - before * first
     made["start"] = of["start"] + made["offset"]
     made["flags"] = cut.flags
-    return made, dropped
+    return made
 
 
 @dataclass
@@ -81,8 +90,8 @@ class RowPlanner:
 
     def _take(self, occurrences: NDArray[np.void]) -> NDArray[np.int64]:
         """Hold the fragments of these occurrences; their lengths in a row."""
-        made, dropped = fragments_of(occurrences, self.rules)
-        self.expected.add(occurrences, dropped, self.rules)
+        made, end = fragments_of(occurrences, self.rules)
+        self.expected.add(occurrences, end, self.rules)
         self._held = np.concatenate([self._held, made])
         lengths: NDArray[np.int64] = made["tokens"].astype(np.int64) + made["bos"]
         return lengths

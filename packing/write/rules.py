@@ -5,25 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from packing.order.stages import CLASSES, Stage
+from packing.plan.buckets import SMALLEST
+
 Long = Literal["split", "split_balanced", "truncate", "drop"]
 Bos = Literal["none", "doc", "fragment"]
-Method = Literal["windowed", "bfd"]
+Method = Literal["windowed", "bfd", "concat", "crop", "buckets"]
 SHARD_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class StageRules:
-    """`tokens` of the stage (None: all that is there); shares of tokens by queue at its begin and end."""
-
-    name: str
-    tokens: int | None = None
-    weights: dict[str, float] | None = None
-    end_weights: dict[str, float] | None = None
-
-
-@dataclass(frozen=True)
 class Rules:
-    """Everything but the documents, the tokenizer and the order keys that decides the bytes written."""
+    """Everything but the documents, the tokenizer and the order keys that decides the bytes written.
+
+    `length_bounds`: queues are divided into length classes of documents.  `before`: the stage before the first
+    of `stages`, where it has rows of another length.
+    """
 
     sequence_length: int
     seed: int
@@ -32,15 +29,35 @@ class Rules:
     long: Long = "split"
     min_fragment: int = 32
     bos: Bos = "none"
-    stages: tuple[StageRules, ...] = (StageRules("stage0"),)
+    stages: tuple[Stage, ...] = (Stage("stage0"),)
     shard_bytes: int = SHARD_BYTES
+    smallest_bucket: int = SMALLEST  # of the method `buckets`
+    length_bounds: tuple[int, int] | None = None
+    before: Stage | None = None
 
     @property
     def rows_per_shard(self) -> int:
         """At least one."""
         return max(1, self.shard_bytes // (4 * self.sequence_length))
 
+    @property
+    def length_classes(self) -> tuple[str, ...]:
+        """Into which each queue is divided: buckets, classes of documents, or ("",) where it is not."""
+        if self.method == "buckets":
+            return tuple(str(one) for one in bucket_lengths(self.sequence_length, self.smallest_bucket))
+        return ("",) if self.length_bounds is None else CLASSES
+
     def policy(self) -> dict[str, Any]:
         """For the manifest: what a reader or checker needs to know."""
         named = asdict(self)
-        return {key: named[key] for key in ("method", "window", "long", "min_fragment", "bos")}
+        made = {key: named[key] for key in ("method", "window", "long", "min_fragment", "bos")}
+        if self.method == "buckets":
+            made["smallest_bucket"] = self.smallest_bucket
+        elif self.length_bounds is not None:
+            made["length_bounds"] = list(self.length_bounds)
+        return made
+
+
+def bucket_lengths(sequence_length: int, smallest: int) -> list[int]:
+    """Powers of two from the smallest bucket to a whole row."""
+    return [smallest << i for i in range((sequence_length // smallest).bit_length())]

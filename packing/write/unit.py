@@ -37,6 +37,7 @@ UNIT_DOCUMENTS = pa.schema(
 )
 EMPTY, UNLISTED = "empty", "not in the mix"  # reasons
 UNIT_TOKENS = 16 << 20  # a unit holds 64 MiB of ids, or one document; a process holds it twice while writing
+SUM = 1 << 128  # contents are added modulo this
 MOST_TOKENS = 1 << 32  # of one document: offsets of fragments are told in tokens
 
 
@@ -53,6 +54,7 @@ class UnitInfo:
     sources: list[str]  # numbers in OCCURRENCE.source
     queues: list[str]  # numbers in OCCURRENCE.queue
     tokenizer: str
+    content: str  # of the documents that go on: the same sum over units, however the documents are divided
     digests: dict[str, str]  # xxh3-128 of each file
 
 
@@ -96,14 +98,15 @@ def _write(path: Path, held: list[EncodedDocuments], tokens: TokenIds, occurrenc
         name = documents["id"][int(counts.argmax())].as_py()
         raise UsageError(f"document {name!r} has {int(counts.max()):,} tokens", "split it: 2^32 − 2 is the most")
     listed = occurrences_of(documents)
+    keys = np.asarray(documents["doc_key"].combine_chunks())
     sources, source = _numbered(documents["source"])
-    records, document = _records(listed, counts, np.asarray(documents["doc_key"].combine_chunks()), source)
+    records, document = _records(listed, counts, keys, source)
     kept, first = np.unique(document, return_index=True)
     kept = kept[np.argsort(first, kind="stable")]  # in the order in which they are read later
     starts = np.zeros(len(counts), np.uint64)
     starts[kept] = np.cumsum(counts[kept] + 1) - (counts[kept] + 1)
     records["start"] = starts[document]
-    _write_tokens(path / TOKENS, held, counts, kept, tokens.eos)
+    content = _write_tokens(path / TOKENS, held, counts, keys, kept, tokens.eos)
     with open(path / OCCURRENCES, "wb") as file:
         file.write(records.tobytes())
         _sync(file)
@@ -125,6 +128,7 @@ def _write(path: Path, held: list[EncodedDocuments], tokens: TokenIds, occurrenc
         sources=sources,
         queues=listed.queues,
         tokenizer=tokens.tokenizer,
+        content=f"{content:032x}",
         digests={name: _digest(path / name) for name in (TOKENS, OCCURRENCES, DOCUMENTS)},
     )
     write_atomic(path / UNIT, orjson.dumps(asdict(info), option=orjson.OPT_INDENT_2))
@@ -148,17 +152,31 @@ def _records(
 
 
 def _write_tokens(
-    path: Path, held: list[EncodedDocuments], counts: NDArray[np.int64], kept: NDArray[np.int64], eos: int
-) -> None:
-    """The ids of the kept documents (rows over all batches), each with its end."""
+    path: Path,
+    held: list[EncodedDocuments],
+    counts: NDArray[np.int64],
+    keys: NDArray[np.uint64],
+    kept: NDArray[np.int64],
+    eos: int,
+) -> int:
+    """The ids of the kept documents (rows over all batches), each with its end.
+
+    Returns the sum of the xxh3-128 of each one's doc_key and ids, modulo 2^128.
+    """
     ids = np.concatenate([one.ids for one in held]).astype(TOKEN, copy=False)
     stop = np.cumsum(counts)
     end = np.array([eos], TOKEN).tobytes()
+    content = 0
     with open(path, "wb") as file:
         for row in kept.tolist():
-            file.write(ids[stop[row] - counts[row] : stop[row]].data)
+            mine = ids[stop[row] - counts[row] : stop[row]].data
+            file.write(mine)
             file.write(end)
+            digest = xxhash.xxh3_128(mine)
+            digest.update(keys[row].tobytes())
+            content += digest.intdigest()
         _sync(file)
+    return content % SUM
 
 
 def unit_paths(folder: Path) -> list[Path]:

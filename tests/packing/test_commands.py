@@ -154,8 +154,30 @@ def test_wrong_requests_are_clear(way: Path, tmp_path: Path) -> None:
         call("shards", "info", str(tmp_path))
     with pytest.raises(UsageError, match="packing needs --tokenizer and --out"):
         call("pack", str(way / "documents"))
-    with pytest.raises(UsageError, match="--method: Input should be 'windowed' or 'bfd'"):
+    with pytest.raises(UsageError, match="--method: Input should be 'windowed', 'bfd'"):
+        call("pack", str(way / "documents"), "--plan", "--method", "best")
+    with pytest.raises(UsageError, match="crop throws away what does not fit: say `long: truncate`"):
         call("pack", str(way / "documents"), "--plan", "--method", "crop")
     pq.write_table(pa.table({"id": ["x"], "text": ["y"]}), tmp_path / "x.parquet")
     with pytest.raises(UsageError, match="no column token_count: nothing to plan with"):
         call("pack", str(tmp_path / "x.parquet"), "--plan")
+
+
+def test_a_plan_of_stages_says_epochs_by_queue_and_class(way: Path) -> None:
+    from packing.config import PackConfig
+    from packing.corpus_plan import plan_corpus, plan_schedule, schedule_as_json
+
+    stages = [
+        {"name": "all", "tokens": 1000, "weights": {"a": 1.0, "b": 3.0}},
+        {"name": "long", "sequence_length": 128, "tokens": 400, "lengths": {"medium": 1.0}},
+    ]
+    config = PackConfig.model_validate({"sequence_length": 64, "length_bounds": [40, 60], "stages": stages})
+    told = schedule_as_json(plan_schedule([way / "documents"], config))
+    there = sum(10 + i + 1 for i in range(0, 60, 2) if 40 <= 10 + i + 1 <= 60)
+    assert told["total"]["a/medium"]["there"] == there
+    assert sum(one["wanted"] for one in told["by_stage"]["all"].values()) == pytest.approx(1000, abs=3)
+    assert told["total"]["medium"]["wanted"] > 400
+    assert {"a", "b", "a, rows of 128", "b, rows of 128"} == set(plan_corpus([way / "documents"], config))
+    buckets = PackConfig.model_validate({"sequence_length": 64, "method": "buckets", "smallest_bucket": 8})
+    plan = plan_corpus([way / "documents"], buckets)["a"]
+    assert plan.method == "buckets" and plan.tokens_truncated > 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,77 +15,12 @@ from curation.commands.trace import trace_document
 from curation.pipeline.config import load, sections
 from curation.pipeline.errors import UsageError
 from curation.pipeline.plan import build
-from curation.pipeline.run import run
 from packing.layout import files
-from packing.layout.manifest import Manifest
 from packing.run_report import packed
 from packing.trace import pieces, trace
 from packing.verify.directory import verify
-from tests.tokenizer.vocabularies import small_vocabulary
+from tests.packing.runs import EXPORTED, Finished, executed, write
 from tokenizer.encoding.encode import open_encoder
-from tokenizer.formats.export import export
-
-WORDS = ["river", "sand", "hills", "towns", "records", "floods", "sea", "along", "kept", "carries", "from", "and"]
-PACK = {"sequence_length": 64, "min_fragment": 4}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sources of 40 documents, and a tokenizer."""
-    folder = tmp_path_factory.mktemp("base")
-    for source in ("notes", "tales"):
-        with open(folder / f"{source}.jsonl", "w") as file:
-            for i in range(40):
-                words = [WORDS[(i * (k + 1) + k * k) % len(WORDS)] for k in range(3 + i * (1 + (source == "tales")))]
-                text = f"{source} {i if i % 9 else 0}: " + " ".join(words if i % 9 else WORDS) if i != 7 else ""
-                file.write(json.dumps({"id": f"{i}", "text": text}) + "\n")
-    export(small_vocabulary(), folder / "tokenizer")
-    return folder
-
-
-def write(base: Path, name: str, workers: int = 1, tokenizer: bool = True, **pack: Any) -> Path:
-    config: dict[str, Any] = {
-        "run": name,
-        "workdir": str(base / f"runs-{name}"),
-        "seed": 3,
-        "executor": {"kind": "local", "workers": workers},
-        "sources": {
-            source: {"read": "jsonl", "paths": [f"{source}.jsonl"], "text": "text", "id": "id"}
-            for source in ("notes", "tales")
-        },
-        "dedup": {"exact": {}},
-        "pack": {**PACK, **pack},
-    }
-    if tokenizer:
-        config["tokenizer"] = {"path": "tokenizer"}
-    path = base / f"{name}.yaml"
-    path.write_text(json.dumps(config))
-    return path
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run, its summary and its shards."""
-
-    folder: Path
-    summary: dict[str, Any]
-    manifest: Manifest
-
-    @property
-    def shards(self) -> Path:
-        return self.folder / "shards"
-
-
-def executed(path: Path) -> Finished:
-    config = load(path, [])
-    summary = run(config, quiet=True)
-    folder = Path(config.core.workdir) / config.core.run
-    return Finished(folder, summary, Manifest.read(folder / "shards"))
-
-
-@pytest.fixture(scope="module")
-def one(base: Path) -> Finished:
-    return executed(write(base, "one"))
 
 
 def test_it_comes_after_the_documents() -> None:
@@ -139,45 +74,35 @@ def test_the_report_has_a_chapter_on_packing(one: Finished) -> None:
         assert told in chapter.body
 
 
-def test_neither_workers_nor_a_second_run_change_it_and_another_length_encodes_nothing_again(
-    one: Finished, base: Path
-) -> None:
-    assert executed(write(base, "two", workers=2)).manifest.root == one.manifest.root
-    path = write(base, "one", sequence_length=128)
-    again = executed(path)
-    ran = {step["step"] for step in again.summary["steps"] if step["reused"] < step["tasks"]}
-    assert ran == {"pack"} and again.manifest.sequence_length == 128
-    assert executed(write(base, "one")).manifest.root == one.manifest.root
+def everything(folder: Path) -> dict[str, bytes]:
+    """What a run shows of its packing, to the last byte."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for view in ("shards", *(f"shards-{one}" for one in EXPORTED))
+        for path in sorted((folder / view).rglob("*"))
+        if path.is_file()
+    }
 
 
-def test_exports_stand_beside_the_shards(one: Finished, base: Path) -> None:
+def test_no_byte_depends_on_the_folder_or_the_workers(one: Finished, base: Path, tmp_path: Path) -> None:
+    elsewhere = Path(shutil.copytree(base, tmp_path / "a longer name", ignore=shutil.ignore_patterns("runs")))
+    again = executed(write(elsewhere, "one", workers=2, export=EXPORTED))
+    assert again.summary["digest"] == one.summary["digest"]
+    first, second = everything(one.folder), everything(again.folder)
+    assert first.keys() == second.keys() and len(first) >= 20
+    assert [name for name in first if first[name] != second[name]] == []
+    for name, content in first.items():
+        assert str(base).encode() not in content, name
+
+
+def test_exports_stand_beside_the_shards(one: Finished) -> None:
     from packing.export.registry import FORMATS as KNOWN
-    from packing.step import FORMATS
+    from packing.step import FORMATS as PLANNED
 
-    assert set(FORMATS) == set(KNOWN)
-    made = executed(write(base, "exported", export=["megatron", "parquet"]))
-    assert made.manifest.root == one.manifest.root
-    rows = sum(path.stat().st_size for path in (made.folder / "shards-megatron").glob("*.bin")) // (4 * 64)
+    assert set(PLANNED) == set(KNOWN)
+    rows = sum(path.stat().st_size for path in (one.folder / "shards-megatron").glob("*.bin")) // (4 * 64)
     assert rows == sum(queue.rows for queue in one.manifest.queues)
-    assert any((made.folder / "shards-parquet").rglob("*.parquet"))
-    written = (made.folder / "shards-megatron" / "data_args.txt").read_text()
-    assert ".tmp" not in written
-
-
-@pytest.mark.parametrize(
-    ("pack", "told"),
-    [
-        ({"weights": {"tales": 1.0, "notes": 9.0}}, r"'notes' needs \d\.\d epochs"),
-        ({"weights": {"tale": 1.0}}, "tales"),
-        ({"eos_token": "<|nope|>"}, "eos_token"),
-        ({"queues": {"x": ["tales"]}}, "'notes' stands in no queue"),
-    ],
-)
-def test_what_cannot_be_packed_is_told(base: Path, pack: dict[str, Any], told: str) -> None:
-    from curation.pipeline.errors import CurateError
-
-    with pytest.raises(CurateError, match=told):
-        executed(write(base, "bad", **pack))
+    assert any((one.folder / "shards-parquet").rglob("*.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -189,6 +114,18 @@ def test_what_cannot_be_packed_is_told(base: Path, pack: dict[str, Any], told: s
         ({"stages": [{"name": "a"}], "tokens": 5}, "stages"),
         ({"queues": {"a": ["tales"], "b": ["tales"]}}, "two queues"),
         ({"mix": "nowhere"}, "no mix table"),
+        ({"method": "crop"}, "long: truncate"),
+        ({"method": "concat", "bos": "doc"}, "begin-of-document"),
+        ({"method": "buckets", "sequence_length": 100}, "powers of two"),
+        ({"method": "buckets", "sequence_length": 128}, "longer than a row"),
+        ({"method": "bfd", "stages": [{"name": "a"}, {"name": "b", "sequence_length": 128}]}, "several lengths"),
+        ({"stages": [{"name": "a", "lengths": {"huge": 1.0}}]}, "short, medium, long"),
+        ({"stages": [{"name": "a", "lengths": {"long": 0.0}}]}, "more than 0"),
+        ({"stages": [{"name": "a", "transition": 5}]}, "nothing comes before"),
+        ({"stages": [{"name": "a", "tail": {"queue": "x", "share": 1.5}}]}, "share"),
+        ({"stages": [{"name": "a"}, {"name": "a"}]}, "one name"),
+        ({"stages": [{"name": str(i), "sequence_length": 64 + i} for i in range(5)]}, "4 lengths are the most"),
+        ({"length_bounds": [9, 8]}, "must rise"),
     ],
 )
 def test_bad_sections_are_refused_before_anything_runs(base: Path, pack: dict[str, Any], told: str) -> None:
@@ -210,3 +147,15 @@ def size() -> Callable[[Any], int]:
 
 def test_sizes_are_numbers_or_words(size: Callable[[Any], int]) -> None:
     assert [size(some) for some in (5, "20M", "1.5B", "3k", "2T")] == [5, 20_000_000, 1_500_000_000, 3_000, 2 * 10**12]
+
+
+def test_the_configs_of_the_documentation_are_valid() -> None:
+    import yaml
+
+    from packing.config import PackConfig
+
+    page = (Path(__file__).parents[2] / "docs/packing.md").read_text()
+    blocks = [yaml.safe_load(one.partition("```")[0]) for one in page.split("```yaml\n")[1:]]
+    configs = [PackConfig.model_validate(one["pack"]) for one in blocks]
+    assert [len(one.sets(0)) for one in configs] == [1, 4]
+    assert [rules.before and rules.before.name for rules in configs[1].sets(0)] == [None, "main", "128K", "512K"]

@@ -67,7 +67,10 @@ def test_places_are_the_counts_of_the_prefix_whatever_was_asked_before(order, da
         for _ in range(8):
             start = data.draw(st.integers(0, len(order)))
             stop = data.draw(st.integers(start, len(order)))
-            assert schedule.locate(start, stop) == expected[start:stop]
+            assert list(zip(*map(np.ndarray.tolist, schedule.locate(start, stop)), strict=True)) == expected[start:stop]
+            numbers = data.draw(st.lists(st.sampled_from(range(len(order))), max_size=5) if order else st.just([]))
+            found = list(zip(*map(np.ndarray.tolist, schedule.locate_each(numbers)), strict=True))
+            assert found == [expected[number] for number in numbers]
 
 
 def test_a_pickled_dataset_opens_the_directory_again(tmp_path):

@@ -1,23 +1,15 @@
 """Promises of stages: shares of sources and length classes, smooth transitions, refusal before anything is written."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from curation.pipeline.errors import UsageError
-from packing.order.feasibility import Need, needs, require_enough
-from packing.order.stages import (
-    Cell,
-    Stage,
-    Tail,
-    cell_weights,
-    count_cells,
-    length_class,
-    long_context_stages,
-    plan_stages,
-    stage_path,
-)
+from packing.order.feasibility import Need, longest_budget, needs, require_enough
+from packing.order.stages import Cell, Stage, Tail, cell_weights, length_class, plan_stages, stage_path
 from packing.order.tijdeman import prefix_deviation, tijdeman
-from packing.order.weights import interpolated, path, static
+from packing.order.weights import path, static
 
 K = 1024
 CELLS = [
@@ -37,34 +29,35 @@ def by(cells, weights, field):
     return sums
 
 
-def test_length_classes_are_those_of_the_paper():
+def test_length_classes_are_those_of_the_paper_or_the_users():
     assert length_class(np.array([1, 32 * K - 1, 32 * K, 128 * K, 128 * K + 1])).tolist() == [0, 0, 1, 1, 2]
-    cells = count_cells({"web": np.array([10, 40 * K, 20, 200 * K])})
-    assert [(cell.name, cell.tokens) for cell in cells] == [
-        ("web/short", 30),
-        ("web/medium", 40 * K),
-        ("web/long", 200 * K),
-    ]
+    assert length_class(np.array([1, 9, 10, 20, 21]), (10, 20)).tolist() == [0, 0, 1, 1, 2]
+    assert [cell.name for cell in (CELLS[0], Cell("web", "", 1))] == ["web/short", "web"]
 
 
 def test_without_class_shares_a_source_gives_its_lengths_as_they_come():
-    stage = Stage("8K", 8192, 1000, {"web": 3, "books": 1})
+    stage = Stage("8K", 1000, {"web": 3, "books": 1})
     weights = cell_weights(stage, stage.weights, CELLS)
     assert by(CELLS, weights, "source") == pytest.approx({"web": 0.75, "books": 0.25})
     assert weights[0] == pytest.approx(0.75 * 0.8) and weights[3] == 0
+    as_there_are = cell_weights(Stage("8K"), None, CELLS)
+    assert as_there_are == pytest.approx(np.array([cell.tokens for cell in CELLS]) / 20_000)
 
 
 def test_class_shares_hold_and_sources_keep_their_weights_inside_a_class():
-    stage = Stage("x", 8192, 1000, {"web": 3, "books": 1}, class_shares={"short": 0.3, "medium": 0.3, "long": 0.4})
+    stage = Stage("x", 1000, {"web": 3, "books": 1}, lengths={"short": 0.3, "medium": 0.3, "long": 0.4})
     weights = cell_weights(stage, stage.weights, CELLS)
     assert by(CELLS, weights, "length_class") == pytest.approx({"short": 0.3, "medium": 0.3, "long": 0.4})
     assert weights[1] / weights[4] == pytest.approx(3) and weights[2] / weights[5] == pytest.approx(3)
     assert weights[0] == pytest.approx(0.3)  # books have no short documents
+    natural = cell_weights(replace(stage, weights=None), None, CELLS)
+    assert by(CELLS, natural, "length_class") == pytest.approx({"short": 0.3, "medium": 0.3, "long": 0.4})
+    assert natural[1] / natural[4] == pytest.approx(1_500 / 4_000)
 
 
 def test_weights_move_linearly_from_one_stage_to_the_next():
-    first = Stage("a", 8192, 1000, {"web": 1})
-    second = Stage("b", 8192, 1000, {"books": 1}, transition=400)
+    first = Stage("a", 1000, {"web": 1})
+    second = Stage("b", 1000, {"books": 1}, transition=400)
     plan = plan_stages([first, second], CELLS)
     web = [
         sum(float(plan.stages[1].weights.weight(np.array([t]), q)[0]) for q in range(3))
@@ -75,17 +68,15 @@ def test_weights_move_linearly_from_one_stage_to_the_next():
 
 
 def test_weights_can_move_to_the_end_of_a_stage():
-    plan = stage_path(Stage("a", 8192, 1000, {"web": 1}, end_weights={"books": 1}), CELLS)
+    plan = stage_path(Stage("a", 1000, {"web": 1}, end_weights={"books": 1}), CELLS, 1000)
     web = [sum(float(plan.weight(np.array([float(t)]), q)[0]) for q in range(3)) for t in (0, 250, 1000)]
     assert web == pytest.approx([1, 0.75, 0])
 
 
 def test_the_tail_mixes_in_its_source_and_leaves_the_others_their_proportions():
     cells = [*CELLS, Cell("qa", "short", 100), Cell("qa", "long", 100)]
-    stage = Stage(
-        "a", 8192, 1000, {"web": 1, "books": 1}, class_shares={"short": 0.5, "long": 0.5}, tail=Tail("qa", 0.1, 0.2)
-    )
-    made = stage_path(stage, cells)
+    stage = Stage("a", 1000, {"web": 1, "books": 1}, lengths={"short": 0.5, "long": 0.5}, tail=Tail("qa", 0.1, 0.2))
+    made = stage_path(stage, cells, 1000)
     for tokens, share in ((799.0, 0.0), (800.0, 0.1), (999.0, 0.1)):
         now = np.array([float(made.weight(np.array([tokens]), queue)[0]) for queue in range(len(cells))])
         assert now.sum() == pytest.approx(1)
@@ -94,49 +85,32 @@ def test_the_tail_mixes_in_its_source_and_leaves_the_others_their_proportions():
     assert needs([c.name for c in cells], made, 1000, [c.tokens for c in cells])[6].wanted == pytest.approx(10)
 
 
-def test_the_long_context_stages_are_those_of_the_paper():
-    stages = long_context_stages({"web": 1}, Tail("qa"))
-    assert [(stage.sequence_length, stage.tokens // 10**9, stage.rope_base) for stage in stages] == [
-        (128 * K, 300, 5e6),
-        (512 * K, 32, 1e7),
-        (1024 * K, 26, 1e7),
+def test_a_plan_says_the_epochs_of_every_class():
+    """1.5 % of web tokens are medium: the 210 G of MiniMax-01's first long stage alone need some 14 T tokens of web."""
+    billion = 10**9
+    cells = [Cell("web", kind, n * billion) for kind, n in zip(("short", "medium", "long"), (984, 15, 1), strict=True)]
+    shares = [(0.3, 0.7, 0.0), (0.35, 0.35, 0.3), (0.3, 0.3, 0.4)]
+    stages = [
+        Stage(name, tokens * billion, {"web": 1}, lengths=dict(zip(("short", "medium", "long"), some, strict=True)))
+        for name, tokens, some in zip(("128K", "512K", "1M"), (300, 32, 26), shares, strict=True)
     ]
-    assert [tuple(stage.class_shares.values()) for stage in stages] == [
-        (0.3, 0.7, 0),
-        (0.35, 0.35, 0.3),
-        (0.3, 0.3, 0.4),
-    ]
-    assert stages[0].tail == Tail("qa", 0.1, 0.2)
-
-
-def test_a_web_corpus_is_too_short_for_them_and_the_refusal_says_by_how_much():
-    """1.5 % of web tokens are medium: 210 G of them in stage one alone need some 14 T tokens."""
-    cells = [Cell("web", "short", 984 * 10**9), Cell("web", "medium", 15 * 10**9), Cell("web", "long", 10**9)]
-    with pytest.raises(UsageError, match=r"web/long needs 20\.0 epochs.*\n.*web/medium needs 15\.3 epochs") as caught:
-        plan_stages(long_context_stages({"web": 1}), cells)
-    assert "max_epochs" in str(caught.value) and "web/short" not in str(caught.value)
-    forced = plan_stages(long_context_stages({"web": 1}), cells, force=True)
-    medium = {need.queue: need for need in forced.by_class}["medium"]
+    plan = plan_stages(stages, cells)
+    medium = {need.queue: need for need in plan.by_class}["medium"]
     assert medium.wanted == pytest.approx(210e9 + 11.2e9 + 7.8e9) and medium.epochs == pytest.approx(229 / 15)
-    assert forced.stages[0].needs[1].epochs == pytest.approx(14)
+    assert plan.stages[0].needs[1].epochs == pytest.approx(14)
+    assert plan_stages([Stage("all")], cells).total[0].epochs == pytest.approx(1)
 
 
 def test_a_stage_path_goes_through_the_schedule_within_the_bound():
     rng = np.random.default_rng(2)
     cells = [*CELLS, Cell("qa", "long", 500)]
     stages = [
-        Stage("a", 256, 60_000, {"web": 2, "books": 1}),
+        Stage("a", 60_000, {"web": 2, "books": 1}),
         Stage(
-            "b",
-            256,
-            90_000,
-            {"web": 1, "books": 3},
-            transition=30_000,
-            tail=Tail("qa"),
-            class_shares={"short": 0.5, "long": 0.5},
+            "b", 90_000, {"web": 1, "books": 3}, transition=30_000, tail=Tail("qa"), lengths={"short": 0.5, "long": 0.5}
         ),
     ]
-    plan = plan_stages(stages, cells, force=True)
+    plan = plan_stages(stages, cells)
     tokens = [np.full(400, 256) - (rng.random(400) < 0.1) * rng.integers(0, 200, 400) for _ in cells]
     used = np.zeros(len(cells), np.int64)
     for stage in plan.stages:
@@ -145,27 +119,34 @@ def test_a_stage_path_goes_through_the_schedule_within_the_bound():
         used += np.bincount(order, minlength=len(cells))
 
 
-def test_too_few_tokens_name_the_source_and_the_epochs():
-    with pytest.raises(UsageError, match=r"source books needs 2\.4 epochs: 2,400 tokens wanted, 1,000 there"):
-        require_enough([Need("web", 10, 100), Need("books", 2400, 1000)])
-    require_enough([Need("books", 2400, 1000)], max_epochs=2.4)
-    with pytest.raises(UsageError, match="source x has no tokens"):
-        require_enough([Need("x", 1, 0)], max_epochs=99)
-    require_enough([Need("x", 0, 0)])
+def test_too_few_tokens_name_the_queue_the_epochs_and_what_would_fit():
+    with pytest.raises(
+        UsageError, match=r"stage s: 'books' needs 2\.4 epochs: 2,400 tokens wanted, 1,000 there"
+    ) as told:
+        require_enough("s", [Need("web", 10, 100), Need("books", 2400, 1000)], 4_166.7)
+    assert "'web'" not in str(told.value) and "at most 4,167 tokens" in str(told.value)
+    with pytest.raises(UsageError, match="'x' has no tokens left, and 1 are wanted"):
+        require_enough("s", [Need("x", 1, 0)], 0.0)
+    require_enough("s", [Need("x", 0, 0), Need("y", 1000.0005, 1000)], 0.0)
+    assert longest_budget(static([1, 3]), [100, 600]) == pytest.approx(400)
 
 
 @pytest.mark.parametrize(
     ("stage", "words"),
     [
-        (Stage("s", 8, 10, {"wiki": 1}), "source wiki has no tokens"),
-        (Stage("s", 8, 10, {"web": 1}, class_shares={"huge": 1.0}), "no source has huge documents"),
-        (Stage("s", 8, 10, {"web": 1}, tail=Tail("qa")), "tail's source qa has no tokens"),
-        (Stage("s", 8, 10, {"web": 1}, tail=Tail("books", 1.5)), "tail does not fit"),
+        (Stage("s", 10, {"wiki": 1}), "no queue with tokens is called 'wiki'"),
+        (Stage("s", 10, {"book": 1}), "did you mean 'books'"),
+        (Stage("s", 10, {"empty": 1}), "'empty' has a weight, but no tokens"),
+        (Stage("s", 10, {"web": 0}), "one of them more"),
+        (Stage("s", 10, {"web": 1}, lengths={"huge": 1.0}), "no source has huge documents"),
+        (Stage("s", 10, {"web": 1}, tail=Tail("qa")), "tail's source qa has no tokens"),
+        (Stage("s", 10, {"web": 1}, tail=Tail("books", 1.5)), "tail does not fit"),
+        (Stage("s", 10, {"web": 1}, lengths={"short": 1.0}, tail=Tail("books")), "no documents of the stage's lengths"),
     ],
 )
 def test_impossible_stages_are_refused_in_words(stage, words):
     with pytest.raises(UsageError, match=words):
-        stage_path(stage, CELLS)
+        stage_path(stage, [*CELLS, Cell("empty", "short", 0)], 10)
 
 
 def test_weights_in_the_middle_of_a_path():
@@ -179,8 +160,6 @@ def test_weights_in_the_middle_of_a_path():
 
 
 def test_bad_paths_are_refused():
-    with pytest.raises(UsageError, match="cannot change over 0"):
-        interpolated([1, 0], [0, 1], 0)
     with pytest.raises(UsageError, match="rise from 0"):
         path([0, 5, 4], [[1], [1], [1]])
     with pytest.raises(UsageError, match="do not go together"):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.pipeline.errors import UsageError
-from packing.order.feasibility import longest_budget, natural_weights
+from packing.order.feasibility import longest_budget
 from packing.order.tijdeman import prefix_deviation, tijdeman
-from packing.order.weights import interpolated, path, static
+from packing.order.weights import path, static
 
 L = 64
 
@@ -71,9 +71,9 @@ def weights_for(data, tokens):
     if kind == "static":
         return static(data.draw(row))
     if kind == "interpolated":
-        return interpolated(
-            data.draw(row), data.draw(row), data.draw(st.integers(1, 2000)), data.draw(st.integers(0, 500))
-        )
+        begin, transition = data.draw(st.integers(0, 500)), data.draw(st.integers(1, 2000))
+        one = data.draw(row)
+        return path([0.0, begin, begin + transition], [one, one, data.draw(row)])
     one = data.draw(st.integers(1, 400))
     return path([0.0, one, one, one + 300.0], [data.draw(row) for _ in range(4)])
 
@@ -91,7 +91,7 @@ def test_every_prefix_is_within_the_bound(tokens, data):
 @settings(max_examples=100)
 def test_every_sequence_once_in_proportion(tokens):
     """With natural weights all queues end together, and nothing is left over."""
-    weights = static(natural_weights([int(part.sum()) for part in tokens]))
+    weights = static([float(part.sum()) for part in tokens])
     order = tijdeman(weights, tokens, L, sum(part.size for part in tokens))
     assert np.bincount(order, minlength=len(tokens)).tolist() == [part.size for part in tokens]
     assert exact_deviation(order, weights, tokens) <= bound(len(tokens)) + ROUNDING
@@ -116,7 +116,7 @@ def test_up_to_two_hundred_queues(count, law):
     one = {"zipf": 1 / np.arange(1, count + 1), "one big": np.r_[9.0, np.full(count - 1, 1 / (count - 1))]}.get(
         law, rng.dirichlet(np.ones(count)) + 1e-6
     )
-    weights = interpolated(one, one[::-1], 2e6, 1e6) if law == "changing" else static(one)
+    weights = path([0.0, 1e6, 3e6], [one, one, one[::-1]]) if law == "changing" else static(one)
     tokens = [np.where(rng.random(200) < 0.5, length, rng.integers(1, length + 1, 200)) for _ in range(count)]
     order = tijdeman(weights, tokens, length, 3000, epochs=20)
     turns = np.zeros(count, np.int64)
@@ -159,7 +159,7 @@ def test_a_stage_goes_on_where_the_last_one_ended():
     first = tijdeman(static([168, 168]), tokens, L, 3)
     used = np.bincount(first, minlength=2)
     rest = [int(part[count:].sum()) for part, count in zip(tokens, used, strict=True)]
-    second = tijdeman(static(natural_weights(rest)), tokens, L, used=used)
+    second = tijdeman(static([float(one) for one in rest]), tokens, L, used=used)
     assert (used + np.bincount(second, minlength=2)).tolist() == [4, 3]
 
 
@@ -174,7 +174,7 @@ def test_without_a_length_the_scarcest_queue_ends_it():
     order = tijdeman([1, 1], tokens, L)
     assert np.bincount(order).tolist() == [5, 5]
     assert longest_budget(static([1, 1]), [6400, 320]) == 640
-    assert longest_budget(interpolated([1, 0], [0, 1], 1000), [10**9, 125]) == pytest.approx(500)
+    assert longest_budget(path([0.0, 1000.0], [[1, 0], [0, 1]]), [10**9, 125]) == pytest.approx(500)
 
 
 def test_a_budget_beyond_the_scarcest_queue_is_refused_by_its_number():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from packing.plan.best_fit_reference import best_fit_decreasing_reference
 from packing.plan.pack import pack
 from packing.plan.windowed import WindowedPacker
+from packing.plan.windowed_reference import windowed_reference
 
 
 def all_rows(packer, parts):
@@ -33,6 +34,19 @@ def test_however_it_is_fed_each_fragment_comes_out_once_within_its_windows(items
         assert max(row) // window - min(row) // window <= carry
 
 
+@given(
+    st.lists(st.one_of(st.integers(1, 200), st.integers(1, 9)), max_size=150),
+    st.integers(200, 260),
+    st.integers(1, 40),
+    st.integers(0, 3),
+)
+@settings(max_examples=200)
+def test_sequences_are_those_of_the_reference(items, L, window, carry):
+    """Same fragments, same order of sequences and within them: what is packed already stays as it is."""
+    expected = windowed_reference(items, L, window, carry)
+    assert all_rows(WindowedPacker(L, window, carry), [np.array(items, np.int64)]) == expected
+
+
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=60))
 def test_one_window_is_the_global_plan(items):
     rows = all_rows(WindowedPacker(100, 1000), [np.array(items, np.int64)])
@@ -47,7 +61,7 @@ def test_finished_sequences_come_early_and_open_ones_are_few():
     for window in range(30):
         out += sum(map(len, packer.feed(sizes[window * 1000 : window * 1000 + 1000])))
         assert out >= (window - 0) * 1000  # all but the last window's and a few
-        assert len(packer.members) < 100 and packer.waiting.size == 0
+        assert len(packer.open.members) < 100 and packer.waiting.size == 0
 
 
 @pytest.mark.parametrize("L", [2048, 8192, 131072])

@@ -182,6 +182,26 @@ def test_readers_that_are_unknown_or_absent_are_a_clear_error(clean: Path) -> No
         verify(clean, readers=absent[:1])
 
 
+def test_a_reader_that_lacks_what_it_needs_is_no_fault_of_the_shards(
+    clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from packing.verify import readers
+
+    def lacking(*_: Any) -> None:
+        raise ImportError("No module named 'torch'")
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("cannot map")
+
+    monkeypatch.setitem(readers.READERS, "olmo", ("numpy", lacking))
+    with pytest.raises(UsageError, match="numpy is installed, but not what it needs to read: No module named 'torch'"):
+        verify(clean, readers=["olmo"])
+    monkeypatch.setitem(readers.READERS, "olmo", ("numpy", broken))
+    assert [str(one) for one in verify(clean, readers=["olmo"]).faults] == [
+        "olmo: numpy failed: RuntimeError: cannot map"
+    ]
+
+
 def test_an_installed_reader_is_asked(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stand-in for the library, which gives one row wrongly."""
     from packing.verify import readers

@@ -117,7 +117,7 @@ def pack(documents: Documents, folder: Path, rules: Rules = RULES, pieces: int =
     paths = units(documents, folder / "units", pieces, **options)
     out = folder / "shards"
     out.mkdir(parents=True)
-    made = pack_units(paths, out, folder / "plans", rules, ids, plan_digest="p", mix=mix)
+    made = pack_units(paths, out, folder / "plans", rules, ids, mix=mix)
     return Packed(out, made)
 
 

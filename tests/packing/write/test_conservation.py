@@ -95,7 +95,7 @@ def test_two_documents_of_one_key_are_refused(tmp_path: Path) -> None:
     paths = [tmp_path / "0" / "0" / "00000", tmp_path / "1" / "0" / "00000"]
     (tmp_path / "out").mkdir()
     with pytest.raises(UsageError, match="'web/a' and 'web/a'"):
-        pack_units(paths, tmp_path / "out", tmp_path / "plans", RULES, IDS, plan_digest="p")
+        pack_units(paths, tmp_path / "out", tmp_path / "plans", RULES, IDS)
 
 
 @pytest.mark.parametrize("file", ["tokens.bin", "occurrences.bin", "docs.parquet"])
