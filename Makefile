@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DEPS := $(VENV)/.installed
+TEST_DEPS := $(VENV)/.installed-torch
 
 .PHONY: demo test test-slow lint bench clean
 
@@ -10,6 +11,11 @@ $(DEMO_DEPS): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "curate needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# PyPI's torch for Linux brings CUDA: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu gives the small build.
+$(TEST_DEPS): $(DEMO_DEPS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,proxy]'
 	touch $@
 
 demo: $(DEMO_DEPS)
@@ -20,13 +26,13 @@ demo: $(DEMO_DEPS)
 	@echo "  $(BIN)/curate sql web-demo 'select language, count(*) from documents group by 1 order by 2 desc'"
 	@echo "  $(BIN)/curate whatif web-demo gopher-quality.min_words=30"
 
-test: $(DEMO_DEPS)
+test: $(TEST_DEPS)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-slow: $(DEMO_DEPS)
+test-slow: $(TEST_DEPS)
 	$(BIN)/python -m pytest -m slow
 
-lint: $(DEMO_DEPS)
+lint: $(TEST_DEPS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

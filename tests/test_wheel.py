@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOP = ("curation", "packing", "tokenizer")
+TOP = ("curation", "mixing", "packing", "quality", "tokenizer")
 
 
 def project() -> dict[str, object]:
@@ -49,6 +49,7 @@ def test_the_notice_tells_the_true_hashes_of_bundled_files() -> None:
         *ROOT.glob("curation/rules/data/*"),
         *ROOT.glob("curation/text/data/*.tsv"),
         *ROOT.glob("tokenizer/data/*"),
+        *ROOT.glob("quality/data/*/*"),
     ]
     own = {"presets.yaml", "LICENSE-lid.176.md"}  # thresholds of papers, and a notice
     assert len(bundled) > len(own)

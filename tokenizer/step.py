@@ -155,14 +155,19 @@ def plan(config: Any, builder: PlanBuilder) -> None:
     if config.train and config.evaluate and config.train.holdout:
         values = {"seed": builder.seed, "holdout": config.train.holdout, "name": "this run's"}
         builder.add_reader(EVALUATE, EVALUATE.name, values, also=[task])
-    verdicts = {shard.name: [part.task for part in shard.parts] for shard in builder.shards}
+    verdicts = {shard.name: shard.deciding() for shard in builder.shards}
     builder.add_layer(TOKENS, lambda shard: {}, also=verdicts, beside=[task])
 
 
 def _train(config: Any, builder: PlanBuilder) -> str:
     counted = {**config.model_dump(mode="json", include={"pattern", "clip", "holdout", "dev"}), "seed": builder.seed}
     counts = [
-        builder.add(COUNT, f"{COUNT.name}/{shard.name}", {**counted, "source": shard.source}, inputs=shard.inputs())
+        builder.add(
+            COUNT,
+            f"{COUNT.name}/{shard.name}",
+            {**counted, "source": shard.source},
+            inputs=shard.inputs(shard.deciding()),
+        )
         for shard in builder.shards
     ]
     inputs = {"counts": tuple(Input(one) for one in counts)}

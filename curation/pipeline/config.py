@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,18 @@ from curation.pipeline.errors import ConfigError, ConfigProblem, UsageError
 from curation.pipeline.step import Section
 
 ENVIRONMENT_PREFIX = "CURATE__"
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGBT]?)")
+_SCALE = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
+
+
+def count_of(value: Any) -> Any:
+    """20M → 20,000,000; anything else is left to the validation after."""
+    if isinstance(value, str) and (found := _COUNT.fullmatch(value.strip())):
+        return round(float(found[1]) * _SCALE[found[2]])
+    return value
+
+
+Count = Annotated[int, BeforeValidator(count_of, json_schema_input_type=int | str), Field(ge=1)]
 
 
 class Frozen(BaseModel):

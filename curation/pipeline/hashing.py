@@ -27,6 +27,7 @@ class Purpose(StrEnum):
     BATCH = "batch"
     SUBSET = "subset"
     SPLIT = "split"
+    BUCKET = "bucket"
 
 
 def hash64(value: str | bytes, seed: int = 0) -> int:

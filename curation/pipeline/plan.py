@@ -103,6 +103,7 @@ class Plan:
                         **shard,
                         "parts": tuple(Input(**part) for part in shard["parts"]),
                         "texts": tuple(shard["texts"]),
+                        "describing": tuple(shard["describing"]),
                     }
                 )
                 for shard in raw["shards"]

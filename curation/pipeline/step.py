@@ -74,13 +74,15 @@ class PlanBuilder:
         overlays: Sequence[str] = (),
         beside: Sequence[str] = (),
         edits: bool = False,
+        describes: bool = False,
     ) -> dict[str, str]:
         """Add a row-wise step: one task and one layer per shard (none where the config is None).
 
         It depends on the shard's text as edited so far, on the layers in `also` (by shard name), on its
         slices of the global tasks in `overlays` and on the tasks `beside` the shards (role `also` of its
         inputs); on nothing else, so that what it computed stays valid whatever happens to other columns.
-        `edits`: the layer rewrites texts.  Returns the new tasks by shard name.
+        `edits`: the layer rewrites texts.  `describes`: it only adds columns (`Shard.deciding`).
+        Returns the new tasks by shard name.
         """
         added: dict[str, str] = {}
         for i, shard in enumerate(self.shards):
@@ -91,7 +93,8 @@ class PlanBuilder:
                     inputs["also"] = tuple(Input(one) for one in beside)
                 task = self.add(step, f"{label or step.name}/{shard.name}", config, inputs=inputs)
                 texts = (*shard.texts, task) if edits else shard.texts
-                self.shards[i] = replace(shard, parts=(*shard.parts, Input(task)), texts=texts)
+                told = (*shard.describing, task) if describes else shard.describing
+                self.shards[i] = replace(shard, parts=(*shard.parts, Input(task)), texts=texts, describing=told)
                 added[shard.name] = task
         return added
 
@@ -111,10 +114,18 @@ class PlanBuilder:
         ]
         return self.add(step, name, {**config, "shards": shards}, inputs=inputs, files=tuple(files))
 
-    def add_global(self, step: Step, config: Json, *, also: Sequence[str] = (), files: Sequence[Json] = ()) -> str:
-        """Add a barrier: one task that reads every shard's columns and writes slices per shard."""
+    def add_global(
+        self, step: Step, config: Json, *, also: Sequence[str] = (), files: Sequence[Json] = (), describes: bool = False
+    ) -> str:
+        """Add a barrier: one task that reads every shard's columns and writes slices per shard.
+
+        `describes`: they only add columns (`Shard.deciding`).
+        """
         task = self.add_reader(step, step.name, config, also=also, files=files)
-        self.shards = [replace(s, parts=(*s.parts, Input(task, s.name))) for s in self.shards]
+        told = (task,) if describes else ()
+        self.shards = [
+            replace(s, parts=(*s.parts, Input(task, s.name)), describing=(*s.describing, *told)) for s in self.shards
+        ]
         return task
 
 

@@ -51,7 +51,12 @@ class Shard:
     read: str
     parts: tuple[Input, ...] = ()  # layers, and this shard's slices of global steps, in the order of the plan
     texts: tuple[str, ...] = ()  # the layers that rewrote texts
+    describing: tuple[str, ...] = ()  # tasks whose parts only describe: they remove no document and edit no text
     final: str | None = None  # the task that wrote the shard's kept and removed documents
+
+    def deciding(self) -> list[str]:
+        """Tasks of the parts that decide which documents there are and what their texts say."""
+        return [part.task for part in self.parts if part.task not in self.describing]
 
     def inputs(self, only: Sequence[str] | None = None) -> dict[str, tuple[Input, ...]]:
         """Task inputs that give a step the shard: its text as read, and the parts of these tasks (None: all)."""
