@@ -58,7 +58,7 @@ def samples(catalog: Catalog) -> Section | None:
         return None
     rows = catalog.rows(
         f"""with chosen as (
-                select doc_key, id, bucket, mix_score, category, category_p, {", ".join(DIMENSIONS)},
+                select doc_key, id, bucket, mix_score, category, category_p, low_confidence, {", ".join(DIMENSIONS)},
                        row_number() over (partition by bucket order by md5(id)) as place from {TAGS}
             )
             select chosen.*, documents.source, length(text) as characters, left(text, {SAMPLE_CHARACTERS}) as text

@@ -77,7 +77,7 @@ def cross_validate(runs: Runs, models: dict[str, Fit], seed: int = 0) -> Validat
 def held_out_deviations(gaussian: Sequence[GaussianProcess], runs: Runs, seed: int = 0) -> Floats:
     """float64[runs, tasks]: deviation of each task's GP at each run, had it not seen the run's fold.
 
-    Kernel and noise stay those of all runs: with a fold's own, deviations here and at new mixes would be in different units.
+    Kernel and noise stay those of all runs: with a fold's own, the unit would not be that of new mixes.
     """
     fold = folds_of(runs.weights, seed)
     found = np.empty_like(runs.losses)
