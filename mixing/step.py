@@ -18,6 +18,7 @@ from curation.pipeline.step import PlanBuilder, Section, Step
 from curation.pipeline.task import Input
 
 MIX = "mix"  # packing takes a task and an output of this name
+STAGES = "stages"  # fact of the plan: packing packs these
 TOKEN_COUNT = "token_count"
 
 
@@ -46,6 +47,11 @@ def plan(config: Any, builder: PlanBuilder) -> None:
             "mix: the documents have no token counts",
             "add the section  tokenizer: {path: tokenizer.json}  or  {train: {}}",
         )
+    if config.stages is not None:
+        from mixing.schedule.config import stages_of
+        from mixing.schedule.stages import to_json
+
+        builder.facts[STAGES] = to_json(stages_of(config.stages))
     documents = tuple(Input(shard.final) for shard in builder.shards if shard.final)
     if documents:
         builder.add(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import xxhash
+from pydantic import ValidationError
 
 from curation.pipeline.context import TaskContext
 from curation.pipeline.errors import ConservationError, UsageError
@@ -29,6 +30,7 @@ from tokenizer.step import TRAIN as TRAINED
 SHARDS, UNITS = "shards", "units"
 SETS = (SHARDS, f"{SHARDS}-2", f"{SHARDS}-3", f"{SHARDS}-4")  # folders of rows of one length, in order of training
 MIX = "mix"  # a task of the run that makes a mix table, and its output folder
+STAGES = "stages"  # fact of the plan: the stages that the run's mix is for
 COLUMNS = ["id", "doc_key", "text", "source", "language", "category", "bucket", TOKEN_COUNT]
 POOR = 0.01  # share of padding in a queue that is told
 MIX_FILES = 1 << 20  # bytes that are read at once to identify a mix table
@@ -127,6 +129,7 @@ def plan(config: Any, builder: PlanBuilder) -> None:
         )
     if tokenizer is None:
         return
+    config = _with_stages_of_mix(config, builder)
     also = (Input(tokenizer),)
     encoding = config.model_dump(include={"eos_token", "pad_token", "bos_token", "queues"})
     encoding |= {"seed": builder.seed, "with_bos": config.bos != "none"}
@@ -163,6 +166,20 @@ def plan(config: Any, builder: PlanBuilder) -> None:
         for to in config.export:
             one = EXPORTS[number, to]
             builder.add(one, one.name, {"format": to, "set": number}, inputs={"also": (Input(packed[-1]),)})
+
+
+def _with_stages_of_mix(config: Any, builder: PlanBuilder) -> Any:
+    """The section with the stages that the run's mix names, in the words of `pack.stages`."""
+    stages = builder.facts.get(STAGES)
+    if stages is None:
+        return config
+    if config.stages or config.weights or config.tokens:
+        raise UsageError("pack: the run's mix has stages", "leave out pack.stages, pack.weights and pack.tokens")
+    try:
+        return type(config).model_validate({**config.model_dump(exclude_unset=True), "stages": stages})
+    except ValidationError as error:
+        told = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"mix.stages: pack cannot pack them: {told}") from None
 
 
 def _check_mix(config: Any) -> None:

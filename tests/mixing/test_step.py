@@ -137,3 +137,24 @@ def test_a_budget_that_the_caps_forbid_fails_the_run_with_numbers(base: Path) ->
     less = executed(write(base, "less", budget=10_000_000, on_deficit="shrink"))
     assert less.plan["policy"] == "shrink" and less.plan["deficit"] > 9_000_000
     assert max(row["epochs"] - row["cap"] for row in less.plan["cells"]) <= 1e-9
+
+
+def test_stages_of_the_mix_are_packed(base: Path) -> None:
+    stages = [
+        {"name": "first", "tokens": 4_000},
+        {"name": "last", "tokens": 2_000, "sequence_length": 128, "rope_base": 5e6},
+    ]
+    staged = executed(write(base, "staged", pack=True, stages=stages))
+    first, last = (json.loads((staged.folder / name / "manifest.json").read_bytes()) for name in ("shards", "shards-2"))
+    assert [one["stages"][0]["name"] for one in (first, last)] == ["first", "last"]
+    assert [one["sequence_length"] for one in (first, last)] == [64, 128]
+    assert [one["name"] for one in staged.plan["stages"]] == ["first", "last"]
+
+
+def test_stages_stand_in_one_place(base: Path) -> None:
+    path = write(base, "twice", pack=True, stages=[{"name": "first", "tokens": 4_000}])
+    config = json.loads(path.read_text())
+    config["pack"]["tokens"] = 1_000
+    path.write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="the run's mix has stages"):
+        executed(path)
