@@ -70,7 +70,7 @@ def test_trace_tells_shard_sequence_and_token_offset(one: Finished, capsys: pyte
 def test_the_report_has_a_chapter_on_packing(one: Finished) -> None:
     chapter = packed(open_run(one.folder))
     assert chapter is not None and one.manifest.root in chapter.body
-    for told in ("padding", "notes", "Pieces", "Farthest", "64 ranks", "Dropped, empty"):
+    for told in ("padding", "notes", "Pieces", "Farthest", "64 ranks", "Dropped, empty", "place in the order"):
         assert told in chapter.body
 
 
