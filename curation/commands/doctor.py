@@ -14,20 +14,26 @@ from curation.commands.output import print_json, print_line, print_table
 from curation.pipeline.local_pool import auto_workers
 from curation.pipeline.summary import software_versions
 
-EXTRAS = {
-    "trafilatura": ("trafilatura", "extract: trafilatura, and the union of both extractors"),
-    "ray": ("ray", "executor: {kind: ray}, tasks on a Ray cluster"),
+EXTRAS = {  # extra: its packages, and what they enable
+    "encode": (("awkward", "fastokens", "gigatoken", "tiktoken"), "faster tokenizer engines; each is checked first"),
+    "ftfy": (("ftfy",), "clean: unicode: {fix: true}, mojibake undone"),
+    "hf": (("transformers",), "exported tokenizers checked in transformers"),
+    "judge": (("httpx", "tenacity"), "curate quality label: labels by a judge model"),
+    "proxy": (("torch",), "packing.PackedLoader: batches for training"),
+    "ray": (("ray",), "executor: {kind: ray}, tasks on a Ray cluster"),
+    "regress": (("scikit-learn",), "curate mix regress: losses fitted on mixes"),
+    "trafilatura": (("trafilatura", "lxml_html_clean"), "extract: trafilatura, and the union of both extractors"),
+    "yardsticks": (("rs-bpe", "mistral-common"), "public vocabularies beside yours in a tokenizer's evaluation"),
 }
 
 
 def examine(*, as_json: bool) -> None:
     """Versions, extras, machine, and warnings such as shadowed package names."""
-    extras = []
-    for extra, (module, enables) in EXTRAS.items():
-        found = _version(module)
-        extras.append(
-            {"extra": extra, "installed": found, "enables": enables, "install": f"pip install 'curate-lm[{extra}]'"}
-        )
+    extras: list[dict[str, Any]] = []
+    for extra, (packages, enables) in EXTRAS.items():
+        found = {name: _version(name) for name in packages}
+        install = "" if all(found.values()) else f"pip install 'curate-lm[{extra}]'"
+        extras.append({"extra": extra, "installed": found, "enables": enables, "install": install})
     free = shutil.disk_usage(Path.cwd()).free
     answer: dict[str, Any] = {
         "python": platform.python_version(),
@@ -46,7 +52,7 @@ def examine(*, as_json: bool) -> None:
     print_line()
     print_table(
         ["extra", "installed", "enables", "install"],
-        [[e["extra"], e["installed"] or "no", e["enables"], "" if e["installed"] else e["install"]] for e in extras],
+        [[one["extra"], _told(one["installed"]), one["enables"], one["install"]] for one in extras],
     )
     print_line()
     print_line(
@@ -56,6 +62,12 @@ def examine(*, as_json: bool) -> None:
         print_line(f"warning: {warning}")
     if not answer["warnings"]:
         print_line("nothing looks wrong")
+
+
+def _told(found: dict[str, str | None]) -> str:
+    if len(found) == 1:
+        return next(iter(found.values())) or "no"
+    return ", ".join(f"{name} {version or 'no'}" for name, version in found.items())
 
 
 def _version(name: str) -> str | None:
