@@ -4,12 +4,10 @@ regret of a language = its development tokens with the shared vocabulary / with 
 on that language alone.  Starting from temperature 0.5, each round multiplies the shares of the languages above a
 ceiling, which comes down from the worst regret to the target: so the worst are served first while there is
 something to spend.  One-sided: no share is lowered but by renormalising, because evening out both ways takes from
-efficient languages (reference §6b: Chinese lost 25 %); only a language that has gained from sharing (regret below
-0.98: code, languages with many relatives) gives back what the temperature lifted it by, down to its share of the
-mix.  A language whose regret fell by less than 0.7 % while its share grew by a quarter is frozen, or a tiny one would
-swallow the mixture.  The price is bounded: neither the training mix nor its largest language may grow by more than
-0.5 % in tokens against the start.  A language with too little development text to tell keeps its starting share, a
-frozen one the share that it has.
+efficient languages (reference §6b: Chinese lost 25 %).  A language whose regret fell by less than 0.7 % while its
+share grew by a quarter is frozen, or a tiny one would swallow the mixture.  The price is bounded: neither the
+training mix nor its largest language may grow by more than 0.5 % in tokens against the start.  A language with
+too little development text to tell keeps its starting share, a frozen one the share that it has.
 """
 
 from __future__ import annotations
@@ -25,7 +23,6 @@ from tokenizer.training.train import train
 CEILING = 0.75  # a round aims at lowering the worst regret's distance from 1 to this part
 # factor of a round: (regret / ceiling)^8 · 1.05, at most 3; a regret falls as about the share^-0.05 to share^-0.15
 EXPONENT, EXTRA, MOST_FACTOR = 8.0, 1.05, 3.0
-RELEASE, MOST_RELEASE = 0.98, 0.5  # regret below which a lifted share is given back, and the least factor of a round
 HEADROOM = 0.9  # of the allowed loss is used: it is measured on development text, and holds for other text
 RAISED = 1.25  # a share that rose by less than this has not shown yet whether it helps: small regrets are noisy
 LEAST_STRENGTH = 0.2  # steps are halved after one that costs too much; below this it stops
@@ -168,15 +165,14 @@ def search_shares(
                 stopped = f"lifting more languages would cost more than {options.most_loss:.1%}"
             break
         raised = tuple(sorted(factors))
-        factors |= release_factors(rounds[at].regret, rounds[at].shares, mix, strength)
         kept = {name: start[name] for name in start if name not in alone}
-        kept |= {name: rounds[at].shares[name] for name in frozen - factors.keys()}
-        shares = _moved(rounds[at].shares, factors, kept)
+        kept |= {name: rounds[at].shares[name] for name in frozen}
+        shares = _raise(rounds[at].shares, factors, kept)
     best = min((i for i, one in enumerate(rounds) if one.accepted), key=lambda i: (rounds[i].worst, i))
     return tuple(rounds), best, stopped
 
 
-def _moved(shares: Mapping[str, float], factors: Mapping[str, float], kept: Mapping[str, float]) -> dict[str, float]:
+def _raise(shares: Mapping[str, float], factors: Mapping[str, float], kept: Mapping[str, float]) -> dict[str, float]:
     """Shares times factors; the others are renormalised to what those that keep their share leave."""
     driven = shares_of({name: share * factors.get(name, 1.0) for name, share in shares.items() if name not in kept})
     free = 1 - math.fsum(kept.values())
@@ -189,15 +185,4 @@ def raise_factors(regret: Mapping[str, float], ceiling: float, strength: float) 
         name: min((value / ceiling) ** EXPONENT * EXTRA, MOST_FACTOR) ** strength
         for name, value in regret.items()
         if value > ceiling
-    }
-
-
-def release_factors(
-    regret: Mapping[str, float], shares: Mapping[str, float], mix: Mapping[str, float], strength: float
-) -> dict[str, float]:
-    """Factor (< 1) of each language that gains from sharing and has more than its share of the mix, down to that."""
-    return {
-        name: max(max((value / RELEASE) ** EXPONENT, MOST_RELEASE) ** strength, mix[name] / shares[name])
-        for name, value in regret.items()
-        if value < RELEASE and shares[name] > mix[name]
     }

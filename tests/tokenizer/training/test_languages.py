@@ -18,7 +18,6 @@ from tokenizer.training.language_search import (
     SearchOptions,
     SearchResult,
     raise_factors,
-    release_factors,
     search_shares,
     search_weights,
 )
@@ -190,26 +189,6 @@ def test_a_language_that_pays_is_lifted_to_the_target() -> None:
     assert rounds[0].worst > 1.06 >= rounds[best].worst
     assert stopped == "no language is above the target regret"
     assert all(one.raised == ("d",) for one in rounds[1:])
-
-
-def test_what_gains_from_sharing_gives_back_its_lift_and_no_more() -> None:
-    def measure(shares: Mapping[str, float]) -> dict[str, int]:
-        pays = {name: round(10**6 * (1 + 0.02 / shares[name] ** 0.5)) for name in "ad"}
-        return {**pays, "b": 800_000, "c": 985_000}
-
-    rounds, best, _ = search_shares(measure, dict.fromkeys("abcd", 10**6), MIX, dict.fromkeys(MIX, 10**6), OPTIONS)
-    given_back = rounds[best].shares
-    assert given_back["b"] < 0.7 * rounds[0].shares["b"]
-    assert given_back["c"] / rounds[0].shares["c"] > given_back["b"] / rounds[0].shares["b"]  # 0.985: renormalised only
-    assert rounds[best].regret["d"] < rounds[0].regret["d"]
-
-
-def test_a_released_share_never_falls_below_the_mix() -> None:
-    factors = release_factors({"a": 0.5, "b": 0.97, "c": 0.99, "d": 0.5}, {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1},
-                              {"a": 0.3, "b": 0.1, "c": 0.1, "d": 0.5}, 1.0)  # fmt: skip
-    assert factors.keys() == {"a", "b"}
-    assert factors["a"] == pytest.approx(0.3 / 0.4)
-    assert factors["b"] == pytest.approx((0.97 / 0.98) ** 8)
 
 
 def test_a_language_that_gains_nothing_is_frozen_and_keeps_its_share() -> None:
