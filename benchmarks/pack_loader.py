@@ -28,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pack_loader_reader import BATCH_TOKENS, EOS, LEAST, PAD, VOCAB, WRITTEN
+from peer_process import Peer
 from results import write_result
 
 from packing.export import export
@@ -58,36 +59,10 @@ print(json.dumps({
 """
 
 
-class Reader:
-    """A reader in its own process."""
-
-    def __init__(self, name: str, python: str, folder: Path, length: int, rows: int) -> None:
-        script = str(Path(__file__).with_name("pack_loader_reader.py"))
-        command = [python, script, name, str(folder), str(length), str(rows)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT) if name == "ours" else "", "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        about = self.read()
-        self.versions, self.passes = about["versions"], about["passes"]
-
-    def ask(self, command: str, argument: object) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{command}\t{argument}\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("a reader ended; its error is above")
-        return json.loads(line)
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+def open_reader(name: str, python: str, folder: Path, length: int, rows: int) -> Peer:
+    """A reader in its own process; `versions` has its `versions` and its `passes`."""
+    environment = {"PYTHONPATH": str(ROOT) if name == "ours" else "", "OMP_NUM_THREADS": "1"}
+    return Peer(python, "pack_loader_reader.py", name, str(folder), str(length), str(rows), environment=environment)
 
 
 def make_rows(length: int, tokens: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -202,22 +177,22 @@ def compare(folder: Path, length: int, tokens: int, pythons: dict[str, str], cou
     for name in FORMATS:
         if name in pythons:
             export(folder / "one", name, folder / name, link=name in ("megatron", "olmo", "datatrove"))
-    readers = {name: Reader(name, python, folder, length, rows) for name, python in pythons.items()}
-    expected = readers["ours"].ask("check", "rows")
+    readers = {name: open_reader(name, python, folder, length, rows) for name, python in pythons.items()}
+    expected = readers["ours"].ask("check\trows")
     equal: dict[str, bool] = {}
     speeds: dict[str, list[float]] = {}
     for name, reader in readers.items():
-        for one in reader.passes:
+        for one in reader.versions["passes"]:
             if one == LEAST:
                 continue
-            found = reader.ask("check", one)
+            found = reader.ask(f"check\t{one}")
             keys = ("tokens", "ids") if (name, one) == ("olmo", "packed") else ("rows", "digest", "tokens", "ids")
             equal[f"{name}: {one}"] = all(found[key] == expected[key] for key in keys)
     for _ in range(count):
         for name, reader in readers.items():
-            for one in reader.passes:
+            for one in reader.versions["passes"]:
                 limit = rows * length if name in ("ours", "mds", "litdata") or "rows" in one else SLOW
-                answer = reader.ask(one, limit)
+                answer = reader.ask(f"{one}\t{limit}")
                 speeds.setdefault(f"{name}: {one}", []).append(answer["tokens"] / answer["cpu"] / 1e6)
     for reader in readers.values():
         reader.close()
@@ -253,7 +228,10 @@ def compare(folder: Path, length: int, tokens: int, pythons: dict[str, str], cou
         "load": os.getloadavg()[0],
     }
     return result, {
-        key: value for reader in readers.values() for key, value in reader.versions.items() if key != "torch"
+        key: value
+        for reader in readers.values()
+        for key, value in reader.versions["versions"].items()
+        if key != "torch"
     }
 
 

@@ -19,6 +19,7 @@ from packing.order.feasibility import Need
 from packing.order.stages import CLASSES, Cell, Feasibility, length_class, plan_stages
 from packing.plan.buckets import decompose
 from packing.plan.report import PlanReport, report
+from packing.write.occurrences import queue_of
 
 COUNT, IDS = "token_count", "tokens"
 
@@ -73,19 +74,10 @@ def queue_lengths(files: Sequence[Path], config: PackConfig) -> dict[str, list[N
             lengths = counts + 1 + (config.bos == "doc")
             for source in pc.unique(sources).to_pylist():
                 here = pc.equal(sources, source).to_numpy(zero_copy_only=False) & (counts > 0)  # empty ones are dropped
-                found.setdefault(_queue_of(source, config.queues), []).append(lengths[here])
+                found.setdefault(queue_of(source, config.queues), []).append(lengths[here])
     if not found:
         raise UsageError(f"{files[0].parent}: no documents")
     return found
-
-
-def _queue_of(source: str, queues: str | Mapping[str, list[str]]) -> str:
-    if isinstance(queues, str):
-        return source if queues == "source" else queues
-    for name, members in queues.items():
-        if source in members:
-            return name
-    raise UsageError(f"source {source!r} stands in no queue", f"add it to one: {', '.join(queues)}")
 
 
 def _counts(path: Path) -> Iterator[tuple[pa.Array, NDArray[np.int64]]]:

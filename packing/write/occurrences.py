@@ -49,7 +49,7 @@ def each_once(seed: int, queues: str | Mapping[str, list[str]]) -> Occurrences:
 
     def listed(documents: pa.Table) -> Listed:
         sources = sorted(pc.unique(documents["source"]).to_pylist())
-        of_source = {source: _queue_of(source, queues) for source in sources}
+        of_source = {source: queue_of(source, queues) for source in sources}
         names = sorted(set(of_source.values()))
         numbers = np.array([names.index(of_source[source]) for source in sources], np.uint16)
         rows = pc.index_in(documents["source"], value_set=pa.array(sources, pa.string())).to_numpy()
@@ -60,7 +60,8 @@ def each_once(seed: int, queues: str | Mapping[str, list[str]]) -> Occurrences:
     return listed
 
 
-def _queue_of(source: str, queues: str | Mapping[str, list[str]]) -> str:
+def queue_of(source: str, queues: str | Mapping[str, list[str]]) -> str:
+    """The queue of a source by `pack.queues`.  Raises UsageError for a source that stands in none."""
     if isinstance(queues, str):
         return source if queues == "source" else POOL
     for name, members in queues.items():

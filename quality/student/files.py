@@ -3,7 +3,6 @@ for the same model.  Arrays are checked before anything is computed with them: a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from curation.pipeline.shards import write_atomic
 from quality.features.space import FEATURE_VERSION, FeatureSpace
 from quality.features.style import STYLE_NAMES
 from quality.student.arithmetic import Array
-from quality.student.model import CategoryHead, ScoreHead, StudentModel
+from quality.student.model import FORMAT, CategoryHead, ScoreHead, StudentModel
 
-FORMAT = 1
 MODEL, CARD = "model.safetensors", "card.json"
 DEFAULT = Path(__file__).parents[1] / "data" / "default"
 MAX_CARD_BYTES = 4 << 20
@@ -31,7 +29,7 @@ def save_model(model: StudentModel, folder: Path | str) -> None:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / MODEL, save(_arrays(model)))
+    write_atomic(folder / MODEL, save(model.arrays))
     write_atomic(folder / CARD, json.dumps(_card(model), indent=1, ensure_ascii=False).encode() + b"\n")
 
 
@@ -50,39 +48,6 @@ def load_model(name_or_path: str | Path = "default") -> StudentModel:
     if card.get("hash") != model.hash:
         raise UsageError(f"{folder}: {MODEL} and {CARD} do not belong together", REMEDY)
     return model
-
-
-def model_hash(model: StudentModel) -> str:
-    """SHA-256 of arrays and names, 32 hex digits."""
-    digest = hashlib.sha256(
-        orjson.dumps([FORMAT, model.space.word_bits, model.space.char_bits, model.space.version, list(model.dimensions),
-                      [head.levels for head in model.scores], list(model.categories)])
-    )  # fmt: skip
-    for name, array in sorted(_arrays(model).items()):
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:32]
-
-
-def _arrays(model: StudentModel) -> dict[str, Array]:
-    out = {
-        "kept": model.kept,
-        "weights": model.half,
-        "idf": model.idf,
-        "style_mean": model.style_mean,
-        "style_scale": model.style_scale,
-        "least_known": np.array([model.least_known]),
-        "trained": model.trained,
-    }
-    for head in model.scores:
-        out[f"{head.name}.stack"] = head.stack
-        out[f"{head.name}.offsets"] = head.offsets
-        out[f"{head.name}.cuts"] = head.cuts
-        out[f"{head.name}.numbers"] = np.array([head.bias, head.slope, head.radius])
-    if model.category is not None:
-        out["category.bias"] = model.category.bias
-        out["category.temperature"] = np.array([model.category.temperature])
-    return {name: np.ascontiguousarray(array) for name, array in out.items()}
 
 
 def _card(model: StudentModel) -> dict[str, Any]:
@@ -138,7 +103,7 @@ def _check(model: StudentModel) -> None:
         expected[f"{head.name}.cuts"] = ((head.levels - 1,), "float64")
     if model.category is not None:
         expected["category.bias"] = ((count,), "float64")
-    arrays = _arrays(model)
+    arrays = model.arrays
     for name, (shape, kind) in expected.items():
         if arrays[name].shape != shape or arrays[name].dtype != kind:
             raise ValueError(f"{name} is {arrays[name].dtype}{arrays[name].shape}, expected {kind}{shape}")

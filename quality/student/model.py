@@ -12,11 +12,13 @@ Category: softmax of temperature × (L + bias).  QUALITY.md 5; reference/quality
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from quality.features.scoring import Scorer
@@ -26,6 +28,7 @@ from quality.student.arithmetic import Array, rows_dot, sigmoid, softmax
 
 STYLE_LIMIT = 4.0  # standard deviations; a text unlike all training texts must not run off the scale
 LOW_CATEGORY = 0.4  # reference §5: documents to send back to the judge
+FORMAT = 1  # of the stored arrays
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,38 @@ class StudentModel:
         """The linear part, laid out for the kernel."""
         return Scorer(self.space, self.half.astype(np.float32), self.idf, self.kept)
 
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """What is stored and hashed, by name."""
+        out = {
+            "kept": self.kept,
+            "weights": self.half,
+            "idf": self.idf,
+            "style_mean": self.style_mean,
+            "style_scale": self.style_scale,
+            "least_known": np.array([self.least_known]),
+            "trained": self.trained,
+        }
+        for head in self.scores:
+            out[f"{head.name}.stack"] = head.stack
+            out[f"{head.name}.offsets"] = head.offsets
+            out[f"{head.name}.cuts"] = head.cuts
+            out[f"{head.name}.numbers"] = np.array([head.bias, head.slope, head.radius])
+        if self.category is not None:
+            out["category.bias"] = self.category.bias
+            out["category.temperature"] = np.array([self.category.temperature])
+        return {name: np.ascontiguousarray(array) for name, array in out.items()}
+
     @cached_property
     def hash(self) -> str:
-        """32 hex digits of everything that a prediction depends on (not of the card)."""
-        from quality.student.files import model_hash
-
-        return model_hash(self)
+        """SHA-256 of arrays and names, 32 hex digits: everything that a prediction depends on (not the card)."""
+        space, levels = self.space, [head.levels for head in self.scores]
+        names = [FORMAT, space.word_bits, space.char_bits, space.version, list(self.dimensions), levels]
+        digest = hashlib.sha256(orjson.dumps([*names, list(self.categories)]))
+        for name, array in sorted(self.arrays.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:32]
 
 
 def predict(model: StudentModel, texts: pa.LargeStringArray) -> Prediction:
