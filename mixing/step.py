@@ -77,5 +77,5 @@ def _versions(config: Any) -> Mapping[str, str]:
     return {"pyarrow": pyarrow.__version__}  # the folder is identified by its bytes
 
 
-MAKE = Step("mix", 1, mix, _versions, reads_text=False, views=(MIX,))
+MAKE = Step("mix", 2, mix, _versions, reads_text=False, views=(MIX,))
 SECTION = Section("mix", "_documents", plan, (MAKE,), _config, "balanced sampling: copies of each document")

@@ -10,6 +10,10 @@ the final run takes once more than the others, so that draw would pick them and 
 Cut at a number of tokens, a cell of few documents would keep the short ones: they fit.  So each cell is a circle of
 its tokens from which a growing arc is kept, from a drawn point on, and a document is in when the arc covers a drawn
 share of it: whatever its length, a document's chance is exactly the arc's share of the circle (systematic sampling).
+
+A few books more or less in many cells would still move the repeats of a small set.  So the documents of all cells
+that stand equally often form one class, in order of their arcs, and the cut is at one share of every class: the
+tokens of a class are off by one document, not by one a cell.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from mixing.sample.documents import Documents
 from mixing.sample.entry import sorted_by
 from mixing.sample.places import mixed, unit
 
-START, SHARE, ORDINARY = (np.uint64(int.from_bytes(one)) for one in (b"start", b"share", b"ordinary"))
+START, SHARE, CLASS, ORDINARY = (np.uint64(int.from_bytes(one)) for one in (b"start", b"share", b"class", b"ordinary"))
 
 
 def matched(
@@ -41,12 +45,32 @@ def matched(
         if len(there):
             first = mixed(documents.doc_key[here][there[:1]])
             places.append(arc(weight, *(float(unit(mixed(first ^ one))[0]) for one in (START, SHARE))))
-        rows.append(here.start + there)
-        weights.append(weight)
+            rows.append(here.start + there)
+            weights.append(weight)
     kept = np.zeros_like(copies)
-    mine = _cut(documents, rows, places, weights, budget)
-    kept[mine] = copies[mine]
+    if rows:
+        row, weight = np.concatenate(rows), np.concatenate(weights)
+        place = by_class(documents.doc_key[row], copies[row], np.concatenate(places), weight)
+        mine = _cut(documents, [row], [place], [weight], budget)
+        kept[mine] = copies[mine]
     return kept
+
+
+def by_class(
+    doc_key: NDArray[np.uint64], copies: NDArray[np.uint16], place: NDArray[np.float64], weight: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """float64[n]: the share of its class (documents with as many copies) from which on each document is in.
+
+    A class takes its documents in order of `place`; the last one is in when a drawn share of it is covered.
+    """
+    found = np.empty(len(place))
+    for many in np.unique(copies):
+        mine = np.flatnonzero(copies == many)
+        mine = mine[sorted_by(place[mine], (doc_key[mine],))]
+        end = np.cumsum(weight[mine])
+        share = float(unit(mixed(doc_key[mine[:1]] ^ CLASS))[0])
+        found[mine] = (end - weight[mine] + share * weight[mine]) / end[-1]
+    return found
 
 
 def arc(weight: NDArray[np.int64], start: float, share: float) -> NDArray[np.float64]:
