@@ -19,7 +19,7 @@ EXTRAS = {  # extra: its packages, and what they enable
     "ftfy": (("ftfy",), "clean: unicode: {fix: true}, mojibake undone"),
     "hf": (("transformers",), "exported tokenizers checked in transformers"),
     "judge": (("httpx", "tenacity"), "curate quality label: labels by a judge model"),
-    "proxy": (("torch",), "packing.PackedLoader: batches for training"),
+    "proxy": (("torch", "triton"), "curate proxy: models trained on packed shards; packing.loader: batches"),
     "ray": (("ray",), "executor: {kind: ray}, tasks on a Ray cluster"),
     "regress": (("scikit-learn",), "curate mix regress: losses fitted on mixes"),
     "trafilatura": (("trafilatura", "lxml_html_clean"), "extract: trafilatura, and the union of both extractors"),

@@ -1,0 +1,276 @@
+"""Which benchmarks and metrics tell anything at this scale: `curate ab screen`, before any experiment uses them.
+
+From runs of a baseline arm and of an arm that is obviously different (more tokens, or spoilt documents), for every
+benchmark and metric: Δ_obvious/σ_seed, the paper's criterion for its metric (MiniMax-01 §4.1.3), and the tests of early
+signal that FineWeb's ablations ask for in words: above chance, rising with training, stable order of models
+(reference, experiments §4.3).  A screen chooses what is measured; it is never evidence for a mix, so its runs belong to
+no later verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import stats
+
+from curation.pipeline.errors import UsageError
+from proxy_model.evaluate.metrics import METRICS, ItemScores, chance, item_scores, weighted_mean
+from proxy_model.experiment.scores import LOWER_IS_BETTER, RunScores, score_matrix
+
+USEFUL, NOISE = 3.0, 2.0  # Δ/σ from which a benchmark is worth its items, and under which it is noise
+ABOVE = 3.0  # standard errors above chance
+LEVEL = 0.05  # of Page's trend test
+STEADY = 0.8  # share of pairs of runs in their final order
+Signal = Literal["use", "weak", "noise"]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Scores of one run at some tokens before its end."""
+
+    arm: str
+    run: int
+    tokens: int
+    table: pa.Table
+
+
+@dataclass(frozen=True)
+class Line:
+    """One benchmark (or `suite`, equal weights) under one metric.
+
+    baseline, obvious: mean over runs; chance: of a guess; above: standard errors (items and runs) of the better arm
+    over chance; delta: gain of the obvious arm; sigma: pooled sd between runs of one arm; ratio: |Δ|/σ, give or take
+    ratio_error = √(1/k_A + 1/k_B); p: two-sided pooled t of Δ; item_share: share of σ² that more items would remove;
+    trend: Page's p that scores rise over checkpoints; steady: share of pairs of runs (one of each arm) that stand in
+    their final order at the later checkpoints.  NaN where there is nothing to compute it from.
+    """
+
+    benchmark: str
+    metric: str
+    items: int
+    baseline: float
+    obvious: float
+    chance: float
+    above: float
+    delta: float
+    sigma: float
+    ratio: float
+    ratio_error: float
+    p: float
+    item_share: float
+    trend: float
+    steady: float
+
+    @property
+    def signal(self) -> Signal:
+        """noise: Δ below 2σ, p above .05, or at chance; use: Δ of 3σ or more with no test against it."""
+        if not self.ratio >= NOISE or self.p > LEVEL or self.above < ABOVE:
+            return "noise"
+        weak = self.ratio < USEFUL or self.trend > LEVEL or self.steady < STEADY
+        return "weak" if weak else "use"
+
+    @property
+    def why(self) -> str:
+        """What speaks against it, in words."""
+        said = []
+        if self.above < ABOVE:
+            said.append("at chance")
+        if not self.ratio >= NOISE or self.p > LEVEL:
+            said.append("difference within the spread of seeds")
+        elif self.ratio < USEFUL:
+            said.append("small difference")
+        if self.trend > LEVEL:
+            said.append("does not rise with training")
+        if self.steady < STEADY:
+            said.append("order of runs changes")
+        return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """lines: by benchmark and metric; suite: by metric, over all benchmarks that have it; best: metric with the largest
+    Δ/σ of the suite; arms: (baseline, obvious); runs of each; checkpoints: different tokens before the end."""
+
+    arms: tuple[str, str]
+    runs: tuple[int, int]
+    checkpoints: int
+    lines: tuple[Line, ...]
+    suite: tuple[Line, ...]
+    best: str
+
+    def of(self, metric: str) -> list[Line]:
+        """The benchmarks under a metric, the strongest first."""
+        return sorted((one for one in self.lines if one.metric == metric), key=lambda one: (-_or_zero(one.ratio), one.benchmark))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types; NaN as null."""
+
+        def told(one: Line) -> dict[str, Any]:
+            values = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(one).items()}
+            return {**values, "signal": one.signal, "why": one.why}
+
+        return {
+            "arms": list(self.arms), "runs": list(self.runs), "checkpoints": self.checkpoints, "best": self.best,
+            "suite": [told(one) for one in self.suite], "lines": [told(one) for one in self.lines],
+        }  # fmt: skip
+
+    def rows(self, metric: str | None = None) -> list[list[str]]:
+        """A terminal table under one metric (default: the best): benchmark, items, Δ/σ, Δ, σ, over chance, signal."""
+        return [
+            [
+                one.benchmark, f"{one.items:,}", f"{one.ratio:.1f} ± {one.ratio_error:.1f}", f"{one.delta:+.4f}",
+                f"{one.sigma:.4f}", "–" if np.isnan(one.above) else f"{one.above:+.1f} SE", one.signal, one.why,
+            ]
+            for one in self.of(metric or self.best)
+        ]  # fmt: skip
+
+
+HEAD = ["benchmark", "items", "Δ/σ", "Δ", "σ", "over chance", "signal", "why"]
+
+
+def screen(
+    runs: Sequence[RunScores], baseline: str, obvious: str, checkpoints: Sequence[Checkpoint] = (),
+    metrics: Sequence[str] = METRICS,
+) -> Screen:  # fmt: skip
+    """Raises UsageError: fewer than two runs of both arms together beyond one each, other items, unusable items."""
+    chosen = [run for run in runs if run.arm in (baseline, obvious)]
+    matrix = score_matrix(chosen, "bpb", baseline, truncated="drop")  # checks runs and items
+    counts = (matrix.runs_per_arm[0], matrix.runs_per_arm[1])
+    if sum(counts) < 3:
+        raise UsageError(
+            "one run of each arm shows no spread between runs", "train a second run of the baseline: curate ab aa"
+        )
+    ordered = sorted(chosen, key=lambda run: (run.arm != baseline, run.run))
+    scored = [_usable(run.table) for run in ordered]
+    before = _series(ordered, checkpoints)
+    lines = [
+        _line(benchmark, metric, scored, counts, before)
+        for benchmark in matrix.benchmarks
+        for metric in metrics
+        if np.isfinite(_values(scored[0], benchmark, metric)).all()
+    ]
+    suite = [_suite(metric, scored, counts, before, lines) for metric in dict.fromkeys(one.metric for one in lines)]
+    best = max(suite, key=lambda one: (one.benchmark == "suite", _or_zero(one.ratio))).metric
+    tokens = {one.tokens for one in checkpoints}
+    return Screen((baseline, obvious), counts, len(tokens), tuple(lines), tuple(suite), best)
+
+
+def _usable(table: pa.Table) -> ItemScores:
+    table = table.filter(pa.array([not cut for cut in table["truncated"].to_pylist()], pa.bool_()))
+    return item_scores(table.sort_by([("benchmark", "ascending"), ("item", "ascending"), ("choice", "ascending")]))
+
+
+def _series(runs: Sequence[RunScores], checkpoints: Sequence[Checkpoint]) -> list[list[ItemScores]]:
+    """Of each run its scores at the tokens at which every run has some, in order; empty lists without."""
+    if not checkpoints:
+        return [[] for _ in runs]
+    tables = {(one.arm, one.run, one.tokens): one.table for one in checkpoints}
+    tokens = sorted({one.tokens for one in checkpoints})
+    for run in runs:
+        if lacking := [t for t in tokens if (run.arm, run.run, t) not in tables]:
+            raise UsageError(
+                f"run {run.run} of {run.arm} has no scores at {lacking[0]:,} tokens",
+                "score the same checkpoints of every run",
+            )
+    return [[_usable(tables[run.arm, run.run, t]) for t in tokens] for run in runs]
+
+
+def _values(scores: ItemScores, benchmark: str, metric: str) -> Floats:
+    return scores.values[metric][scores.benchmark == benchmark]
+
+
+def _mean(scores: ItemScores, benchmark: str, metric: str) -> float:
+    """Gain-oriented: negative bits per byte."""
+    here = scores.benchmark == benchmark
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    return sign * float(np.average(scores.values[metric][here], weights=scores.weight[here]))
+
+
+def _line(
+    benchmark: str, metric: str, scored: Sequence[ItemScores], counts: tuple[int, int], before: Sequence[Sequence[ItemScores]]
+) -> Line:  # fmt: skip
+    means = np.array([_mean(one, benchmark, metric) for one in scored])
+    first = scored[0]
+    here = first.benchmark == benchmark
+    table = np.stack([one.values[metric][here] for one in scored])
+    guess = float(np.average(chance(metric, first.options[here], first.kind[here]), weights=first.weight[here]))
+    better = slice(0, counts[0]) if means[: counts[0]].mean() >= means[counts[0] :].mean() else slice(counts[0], None)
+    _, item_error, _ = weighted_mean(table[better].mean(0), first.weight[here], first.cluster[here])
+    earlier = np.array([[_mean(one, benchmark, metric) for one in some] for some in before])
+    share = _item_share(table, first.weight[here], first.cluster[here], counts, means)
+    return _assembled(benchmark, metric, int(here.sum()), means, counts, guess, item_error, share, earlier)
+
+
+def _suite(
+    metric: str, scored: Sequence[ItemScores], counts: tuple[int, int], before: Sequence[Sequence[ItemScores]],
+    lines: Sequence[Line],
+) -> Line:  # fmt: skip
+    """Equal weights over the benchmarks that have the metric."""
+    some = [one for one in lines if one.metric == metric]
+    names = [one.benchmark for one in some]
+    means = np.array([np.mean([_mean(one, name, metric) for name in names]) for one in scored])
+    earlier = np.array([[np.mean([_mean(one, name, metric) for name in names]) for one in some] for some in before])
+    whole = len(names) == len({one.benchmark for one in lines})
+    item_error = float(np.sqrt(sum(((one.baseline - one.chance) / one.above) ** 2 for one in some if one.above))) / len(some)
+    return _assembled(
+        "suite" if whole else f"suite of {len(names)}", metric, sum(one.items for one in some), means, counts,
+        float(np.mean([one.chance for one in some])), item_error, float("nan"), earlier,
+    )  # fmt: skip
+
+
+def _assembled(
+    benchmark: str, metric: str, items: int, means: Floats, counts: tuple[int, int], guess: float, item_error: float,
+    item_share: float, earlier: Floats,
+) -> Line:  # fmt: skip
+    a, b = counts
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    base, other = means[:a], means[a:]
+    sigma = float(np.sqrt((base.var() * a + other.var() * b) / (a + b - 2)))
+    error = float(np.sqrt(1 / a + 1 / b))
+    delta = float(other.mean() - base.mean())
+    ratio = abs(delta) / sigma if sigma > 0 else float("nan")
+    p = float(2 * stats.t.sf(ratio / error, a + b - 2)) if sigma > 0 else float("nan")
+    best, k = (base, a) if base.mean() >= other.mean() else (other, b)
+    spread = float(np.hypot(item_error, sigma / np.sqrt(k)))
+    above = (float(best.mean()) - sign * guess) / spread if spread > 0 else float("nan")
+    trend, steady = _early(earlier, means, a)
+    return Line(
+        benchmark, metric, items, sign * float(base.mean()), sign * float(other.mean()), guess, above, delta, sigma, ratio,
+        error, p, item_share, trend, steady,
+    )  # fmt: skip
+
+
+def _item_share(
+    table: Floats, weight: Floats, cluster: NDArray[Any], counts: tuple[int, int], means: Floats
+) -> float:
+    """Share of the variance between runs that comes from single items: mean squared error of run × item noise / S²."""
+    rows = []
+    for arm in (slice(0, counts[0]), slice(counts[0], None)):
+        centred = table[arm] - table[arm].mean(0)
+        rows += [weighted_mean(one, weight, cluster)[1] ** 2 for one in centred if len(table[arm]) > 1]
+    df = sum(counts) - 2
+    total = sum(float(means[arm].var()) * len(means[arm]) for arm in (slice(0, counts[0]), slice(counts[0], None))) / df
+    noise = sum(rows) / df if rows else 0.0
+    return float(np.clip(noise / total, 0, 1)) if total > 0 else float("nan")
+
+
+def _early(earlier: Floats, final: Floats, first: int) -> tuple[float, float]:
+    """(Page's p that scores rise over checkpoints and end, share of pairs of runs in final order at later checkpoints)."""
+    if earlier.size == 0:
+        return float("nan"), float("nan")
+    path = np.column_stack([earlier, final])
+    trend = float(stats.page_trend_test(path).pvalue) if min(path.shape) >= 2 and path.shape[1] >= 3 else float("nan")
+    order = np.sign(final[None, first:] - final[:first, None])
+    late = earlier[:, earlier.shape[1] // 2 :]
+    same = [np.sign(late[None, first:, c] - late[:first, None, c]) == order for c in range(late.shape[1])]
+    return trend, float(np.mean(same))
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if np.isnan(value) else value

@@ -1,0 +1,1 @@
+"""One layer of the model, piece by piece: norm, RoPE, lightning and softmax attention, dense feed-forward, block."""
