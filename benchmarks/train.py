@@ -2,8 +2,8 @@
 
 CUDA   first: a packed batch gives the nats of its documents one by one, and a repeated run the same losses, bit by bit.
        Then tokens/s and MFU of nano, s and m; the hybrid against an all-softmax twin over document lengths 1,024 to
-       65,536 (MiniMax-01, figure 8: the hybrid should be flat); time of a model with experts over one with a dense
-       feed-forward of equal active FLOPs.  bf16 with fp32 masters, AdamW, the steps of `curate proxy train`.
+       65,536 (MiniMax-01, figure 8: the hybrid should be flat); time of layers and blocks with experts over
+       dense ones of equal active FLOPs (moe_overhead.py).  bf16, fp32 masters, AdamW, steps of `curate proxy train`.
 CPU    pico against transformers' MiniMax of the same shape, weights and batches, alternating, CPU seconds of whole
        optimizer steps in fp32 on one thread; losses are compared in the same run.  One document a row, because
        transformers does not separate documents in its linear layers.
@@ -26,6 +26,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.moe_overhead import measure
 from benchmarks.results import write_result
 from packing.layout.files import SEGMENT
 from packing.loader.batch import Batch, empty_batch, fill
@@ -171,14 +172,8 @@ def _by_length(length: int) -> dict[str, Any]:
 
 
 def _experts() -> dict[str, Any]:
-    """s with experts against s with a dense feed-forward that a token meets as many weights of."""
-    config = preset("s")
-    dense = replace(config, dense_width=config.experts_per_token * config.expert_width)
-    made = {
-        "experts": speed(config, lambda i: documents(65_536, i)),
-        "dense": speed(dense, lambda i: documents(65_536, i)),
-    }
-    return made | {"overhead": made["experts"]["seconds_median"] / made["dense"]["seconds_median"]}
+    """Layer and block of s and m against dense ones that a token meets as many weights of (target: 1.35)."""
+    return {name: measure(preset(name), 32_768, "cuda") for name in ("s", "m")}
 
 
 def on_cpu(steps: int, length: int) -> None:

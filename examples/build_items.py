@@ -3,7 +3,7 @@
     python examples/build_items.py --texts TEXTS
 
 TEXTS holds `nonfiction.jsonl.zst` and `speeches.jsonl.zst` as for build_data.py; records in books.jsonl.zst are left out.
-An item is a passage, its true continuation, and those of three other documents of its kind, with as many words.
+An item is a passage, its true continuation, and those of three other documents of its kind, equally long.
 Which passages, and in which order choices stand, is decided by hashes.
 """
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import typer
@@ -15,6 +15,9 @@ from curation.commands.output import print_json, print_line, print_table
 from curation.pipeline.errors import UsageError
 from curation.pipeline.progress import open_progress
 from curation.text.display import name as safe
+
+if TYPE_CHECKING:
+    from quality.student.action import Trained
 
 
 def show_rubric(name: str, *, secondary: bool, as_json: bool) -> None:
@@ -128,6 +131,27 @@ def train_tagger(
 
     with open_progress(0, 0, quiet=True) as notes:
         made = train(labels, documents, out, note=(lambda text: None) if quiet else notes.note, **options)
+    _print_trained(made, str(out), as_json=as_json)
+
+
+def train_other(
+    model: str | None, labels: Sequence[Path], documents: Sequence[Path], out: Path, *, overrides: Sequence[str],
+    quiet: bool, as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """The same by a trainer of the door `curate.trainers`."""
+    from quality.trainers import open_trainer, settings_of
+
+    if model is None:
+        raise UsageError("--set belongs to --model", "write for example --model proxy:runs/proxy-demo --set epochs=3")
+    door, trainer, argument = open_trainer(model)
+    with open_progress(0, 0, quiet=True) as notes:
+        note = (lambda text: None) if quiet else notes.note
+        made = trainer(argument, labels, documents, out, settings=settings_of(overrides), note=note, **options)
+    _print_trained(made, f"{door}:{out}", as_json=as_json)
+
+
+def _print_trained(made: Trained, spec: str, *, as_json: bool) -> None:
+    """`spec`: what names the tagger to `curate quality tag`."""
     if as_json:
         print_json(orjson.loads(made.json()))
         return
@@ -138,7 +162,7 @@ def train_tagger(
     metrics = made.card["metrics"]
     told = f"category right {metrics['category']['accuracy']:.3f}, " if metrics["category"] else ""
     print_line(f"\n{told}low confidence {metrics['low_confidence']:.3f} of the held-out documents")
-    print_line(f"\ntag with:  curate quality tag DOCUMENTS --out OUT --model {out}")
+    print_line(f"\ntag with:  curate quality tag DOCUMENTS --out OUT --model {spec}")
 
 
 def evaluate_tagger(

@@ -127,12 +127,22 @@ def train(
     calibrate: Calibrate = "documents",
     word_bits: Annotated[int, typer.Option(help="2^bits buckets of words and pairs of words")] = 20,
     char_bits: Annotated[int, typer.Option(help="2^bits buckets of four characters")] = 18,
+    model: Annotated[
+        str | None, typer.Option(help="another trainer: proxy:CHECKPOINT_OR_PRESET puts heads on a proxy model")
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value of that trainer, repeatable")] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train a tagger on labels; the same inputs give the same bytes."""
-    from quality.actions import train_tagger
+    from quality.actions import train_other, train_tagger
 
+    if model is not None or overrides:
+        train_other(
+            model, labels, documents, out, overrides=overrides or [], rubric=rubric, calibrate=calibrate, quiet=quiet,
+            as_json=json,
+        )  # fmt: skip
+        return
     train_tagger(
         labels, documents, out, rubric=rubric, calibrate=calibrate, word_bits=word_bits, char_bits=char_bits,
         quiet=quiet, as_json=json,

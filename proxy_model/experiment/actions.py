@@ -56,7 +56,7 @@ def run_command(
         return
     verdict = None
     for look, counts in enumerate(looks_of(experiment)):
-        _train(experiment, dict(zip(arms, counts, strict=True)), processes, quiet=quiet or as_json)
+        train(experiment, dict(zip(arms, counts, strict=True)), processes, quiet=quiet or as_json)
         verdict = _look(experiment, arms, suite, found)
         if decided(verdict):
             break
@@ -68,7 +68,7 @@ def run_command(
 def decided(verdict: dict[str, Any]) -> bool:
     """Whether a look ends the experiment."""
     made = [one for one in verdict["verdicts"].values() if one is not None]
-    return bool(made) and all(one.label != "inconclusive" for one in made)
+    return bool(made) and all(one["label"] != "inconclusive" for one in made)
 
 
 def report_command(config: Path, overrides: list[str], *, as_json: bool) -> None:
@@ -137,7 +137,7 @@ def _health(experiment: Experiment) -> list[Any]:
     return health_checks({}, arms, runs)
 
 
-def _train(experiment: Experiment, wanted: dict[str, int], processes: int, *, quiet: bool) -> None:
+def train(experiment: Experiment, wanted: dict[str, int], processes: int, *, quiet: bool) -> None:
     """Until so many runs of each arm count; an excluded one is replaced by the arm's next number."""
     from proxy_model.experiment.local import run_all
 
@@ -218,14 +218,15 @@ def _print_verdict(experiment: Experiment, verdict: dict[str, Any], *, as_json: 
         print_json(plain(verdict))
         return
     for name, one in verdict["verdicts"].items():
-        low, high = one.ci
+        low, high = one["ci"]
         print_line(
-            f"{name} against {verdict['baseline']}: {one.label.replace('_', '-')}. {verdict['metric']} "
-            f"{one.estimate:+.5g} [{low:+.5g}, {high:+.5g}], p = {one.p:.3g} (level {one.level:.3g}), "
-            f"{one.runs[0]} + {one.runs[1]} runs"
+            f"{name} against {verdict['baseline']}: {one['label'].replace('_', '-')}. {verdict['metric']} "
+            f"{one['estimate']:+.5g} [{low:+.5g}, {high:+.5g}], p = {one['p']:.3g} (level {one['level']:.3g}), "
+            f"{one['runs'][0]} + {one['runs'][1]} runs"
         )
         print_line(
-            f"  detectable {one.mde_achieved:.4g} = {one.mde_in_sigma:.2f}·σ_seed, σ_seed = {one.sigma_seed:.4g}"
+            f"  detectable {one['mde_achieved']:.4g} = {one['mde_in_sigma']:.2f}·σ_seed, "
+            f"σ_seed = {one['sigma_seed']:.4g}"
         )
     if verdict["refused"]:
         print_line(f"no verdict: {verdict['refused']}")

@@ -114,6 +114,31 @@ def aa(
     )  # fmt: skip
 
 
+@group.command(epilog="Example: curate ab screen screen.yaml --obvious shuffled --runs 4")
+def screen(
+    config: Config,
+    overrides: Overrides = None,
+    obvious: Annotated[
+        str | None, typer.Option(help="arm that must differ from the baseline; default: the last")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=2, help="of each of the two arms, none of the experiment's")] = 4,
+    metric: Annotated[
+        str | None, typer.Option(help="of the table; default: the one that tells the arms apart best")
+    ] = None,
+    processes: Processes = 1,
+    yes: Yes = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Say which benchmarks and metrics tell two obviously different arms apart at this scale, and which are noise."""
+    from proxy_model.experiment.noise_actions import screen_command
+
+    screen_command(
+        config, overrides or [], obvious=obvious, runs=runs, metric=metric, processes=processes, yes=yes, quiet=quiet,
+        as_json=json,
+    )  # fmt: skip
+
+
 @group.command(epilog="Example: curate ab simulate examples/ab.yaml --sigma 0.004 --effect 0.01")
 def simulate(
     config: Config,

@@ -58,23 +58,6 @@ def health_checks(lock: Record, arms: Mapping[str, Record], runs: Sequence[Recor
     return sorted((one for one in made if one is not None), key=lambda one: (one.ok, not one.stops))
 
 
-def examined(folder: Path) -> list[Check]:
-    """All checks of an experiment's folder: lock.json, arms/*.json, runs/*/run.json and the runs' tables."""
-    from proxy_model.experiment.consumption import planned
-
-    lock = orjson.loads((folder / "lock.json").read_bytes())["content"]
-    arms: dict[str, Record] = {}
-    for name in lock["arms"]:
-        arm = orjson.loads((folder / "arms" / f"{name}.json").read_bytes())
-        plan = planned(Path(arm["shards"]))
-        arms[name] = {"sources": plan.sources, "copies": plan.copies}
-    runs = [
-        {**orjson.loads(path.read_bytes()), **training_facts(path.parent)}
-        for path in sorted(folder.glob("runs/*/run.json"))
-    ]
-    return health_checks(lock, arms, [run for run in runs if run["arm"] in arms])
-
-
 def training_facts(folder: Path) -> dict[str, Any]:
     """`training`: digest of every setting but seeds and data; `lr_sum`: of the learning rate over steps."""
     identity = orjson.loads((folder / "config.json").read_bytes())["identity"]

@@ -91,7 +91,7 @@ def _start(experiment: Experiment, name: RunName) -> _Job:
     folder = folder_of(experiment, name)
     folder.mkdir(parents=True, exist_ok=True)
     log = (folder / LOG).open("a")
-    pilot = [f"--pilot={experiment.pilot}"] if experiment.pilot else []
+    pilot = [f"--pilot={experiment.pilot}:{','.join(experiment.config.arms)}"] if experiment.pilot else []
     command = [
         sys.executable, "-m", "proxy_model.experiment.worker", str(experiment.path), name.arm, str(name.number), *pilot,
         *experiment.overrides,

@@ -19,10 +19,12 @@ import orjson
 
 import packing
 import proxy_model
+from curation.decontaminate.index import long_enough
 from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import fingerprint
 from curation.pipeline.shards import write_atomic
 from proxy_model.experiment.arms import Arm
+from proxy_model.experiment.contamination import needle
 from proxy_model.experiment.design import design_of, looks_of
 from proxy_model.experiment.registry import matching
 from proxy_model.experiment.runs import RUNS
@@ -34,6 +36,10 @@ from proxy_model.experiment.suite import Suite
 LOCK, FORMAT = "lock.json", 1
 SOFTWARE = ("torch", "numpy", "scipy", "tokenizers")
 SHOWN = 12  # changes in an error
+SHOWING = (  # files that decide no number of a verdict
+    "commands.py", "actions.py", "noise_actions.py", "progress.py", "planning.py", "simulation.py", "aa.py", "local.py",
+    "worker.py", "screen.py",
+)  # fmt: skip
 
 
 def content(experiment: Experiment, arms: dict[str, Arm], suite: Suite) -> dict[str, Any]:
@@ -63,7 +69,7 @@ def content(experiment: Experiment, arms: dict[str, Arm], suite: Suite) -> dict[
     }  # fmt: skip
     plain: dict[str, Any] = json.loads(json.dumps(found))
     design_of(experiment, plain)  # refuses what can give no verdict
-    _check_guardrails(experiment)
+    _check_guardrails(experiment, suite)
     return plain
 
 
@@ -168,7 +174,12 @@ def check_locked(experiment: Experiment, found: dict[str, Any]) -> dict[str, Any
     return lock
 
 
-def _check_guardrails(experiment: Experiment) -> None:
+def _check_guardrails(experiment: Experiment, suite: Suite) -> None:
+    if "contamination" in experiment.config.guardrails and not any(long_enough([needle(one) for one in suite.items])):
+        raise UsageError(
+            "the guardrail contamination finds nothing: no item has five words or more",
+            "leave it out of `guardrails`",
+        )
     if not isinstance(experiment.proxy.evaluate.holdout, float):
         return
     if any(not isinstance(one, str) for one in experiment.config.guardrails):
@@ -195,7 +206,7 @@ def source_digest() -> str:
 def _presents(name: str) -> bool:
     """Whether a file only shows results, or is about other formats."""
     last = name.rpartition("/")[2]
-    return name.startswith(("hf/", "dist/")) or "report" in name or last in ("commands.py", "actions.py", "progress.py")
+    return name.startswith(("hf/", "dist/")) or "report" in name or last in SHOWING
 
 
 def _version(name: str) -> str | None:

@@ -14,7 +14,7 @@ from curation.commands.output import print_json, print_line, print_table
 from curation.pipeline.errors import UsageError
 from curation.pipeline.shards import write_atomic
 from proxy_model.actions import need_torch
-from proxy_model.experiment.actions import key_of, lock_arms
+from proxy_model.experiment.actions import key_of, lock_arms, train
 from proxy_model.experiment.settings import Experiment, load_experiment, pilot_of
 from proxy_model.experiment.suite import Suite, load_suite
 
@@ -73,17 +73,16 @@ def aa_command(
     """Train runs of one arm, split them in halves, store σ_seed."""
     need_torch()
     from proxy_model.experiment.arms import build_arms
-    from proxy_model.experiment.local import run_all
-    from proxy_model.experiment.looks import missing, valid_runs
+    from proxy_model.experiment.looks import valid_runs
     from proxy_model.experiment.registry import add
 
-    experiment = pilot_of(load_experiment(config, overrides), arm, runs)
+    whole = load_experiment(config, overrides)
+    experiment = pilot_of(whole, [arm or next(iter(whole.config.arms))], runs)
     suite = load_suite(experiment)
     arms = build_arms(experiment, yes=yes, quiet=quiet or as_json)
     name = next(iter(arms))
     lock, _ = lock_arms(experiment, suite, arms)
-    while todo := missing(experiment, {name: runs}):
-        run_all(experiment, todo, done=max(0, runs - len(todo)), of=runs, processes=processes, quiet=quiet or as_json)
+    train(experiment, {name: runs}, processes, quiet=quiet or as_json)
     record = write_aa(experiment, suite, name, valid_runs(experiment, name), lock)
     stored = len(add(experiment.folder, experiment.registry)) if store else 0
     if as_json:
@@ -144,6 +143,36 @@ def write_aa(
     write_atomic(experiment.folder / AA_FILE, orjson.dumps(record, option=orjson.OPT_INDENT_2))
     write_atomic(experiment.folder / VERDICT, orjson.dumps(plain(verdict), option=orjson.OPT_INDENT_2))
     return dict(json.loads(orjson.dumps(record)))
+
+
+def screen_command(
+    config: Path, overrides: list[str], *, obvious: str | None, runs: int, metric: str | None, processes: int,
+    yes: bool, quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Train the baseline and an arm that is obviously different; which benchmarks and metrics tell them apart?"""
+    need_torch()
+    from proxy_model.experiment.arms import build_arms
+    from proxy_model.experiment.report import write_screen
+    from proxy_model.experiment.screen import HEAD, screen_folder
+
+    whole = load_experiment(config, overrides)
+    if len(whole.config.arms) < 2:
+        raise UsageError("one arm: a screening needs the baseline and an arm that is obviously different")
+    baseline, *others = whole.config.arms
+    other = obvious or others[-1]
+    experiment = pilot_of(whole, [baseline, other], runs)
+    suite = load_suite(experiment)
+    lock_arms(experiment, suite, build_arms(experiment, yes=yes, quiet=quiet or as_json))
+    train(experiment, {baseline: runs, other: runs}, processes, quiet=quiet or as_json)
+    found = screen_folder(experiment.folder, baseline, other)
+    page = write_screen(found, experiment.folder)
+    if as_json:
+        print_json(found.to_json())
+        return
+    print_table(HEAD, found.rows(metric))
+    best = sorted(found.suite, key=lambda one: -one.ratio if math.isfinite(one.ratio) else 0.0)
+    print_table(["metric", "Δ/σ of the suite"], [[one.metric, round(one.ratio, 2)] for one in best])
+    print_line(f"report  {page}")
 
 
 def simulate_command(

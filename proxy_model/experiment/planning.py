@@ -143,9 +143,11 @@ def make_plan(
         f"{in_sigma:.2f}·σ_seed with {goal.power:.0%} power at {goal.alpha:.3g} "
         f"({'two-sided' if goal.two_sided else 'one-sided'})."
     )
-    short = () if math.isnan(power) or power >= goal.power else (
+    short: tuple[str, ...] = () if math.isnan(power) or power >= goal.power else (
         f"the configured runs have {power:.0%} power at {goal.target:.4g}, planned is {goal.power:.0%}",
     )  # fmt: skip
+    if config.primary.units == "random" and not noise.parts.tau2.any():
+        short += ("what mixes change item by item is not known and taken as 0: the real detectable effect is larger",)
     return Planned(runs, mde, in_sigma, power, sentence, best, paper(noise), noise, (*short, *best.warnings))
 
 

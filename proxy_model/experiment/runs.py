@@ -132,7 +132,8 @@ def _run(experiment: Experiment, arm: Arm, name: RunName, suite: Suite, lock: st
     read, written = consumed(folder), run_seeds(experiment, name.arm, name.number).derived
     record = {
         "arm": name.arm, "number": name.number, "run": trained.run_id, "lock": lock, "seeds": written,
-        "shards": arm.root, "held_out": identity["held_out"], "items": _asked(suite, header_of(table)), **training_facts(folder),
+        "shards": arm.root, "held_out": identity["held_out"], "items": _asked(suite, header_of(table)),
+        **training_facts(folder),
         "tokens": trained.tokens, "steps": trained.steps, "loss": trained.loss,
         "spikes": sum(steps["spike"].to_pylist()), "skipped": sum(steps["skipped"].to_pylist()),
         "consumed": read.sources, "copies": read.copies, "documents": read.documents, "rows": read.rows,

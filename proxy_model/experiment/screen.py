@@ -11,21 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
 from curation.pipeline.errors import UsageError
 from proxy_model.evaluate.metrics import METRICS, ItemScores, chance, item_scores, weighted_mean
+from proxy_model.evaluate.table import read_table
 from proxy_model.experiment.scores import LOWER_IS_BETTER, RunScores, score_matrix
 
 USEFUL, NOISE = 3.0, 2.0  # Δ/σ from which a benchmark is worth its items, and under which it is noise
 ABOVE = 3.0  # standard errors above chance
 LEVEL = 0.05  # of Page's trend test
 STEADY = 0.8  # share of pairs of runs in their final order
+SCORES = "scores.parquet"
 Signal = Literal["use", "weak", "noise"]
 Floats = NDArray[np.float64]
 
@@ -69,10 +73,10 @@ class Line:
 
     @property
     def signal(self) -> Signal:
-        """noise: Δ below 2σ, p above .05, or at chance; use: Δ of 3σ or more with no test against it."""
-        if not self.ratio >= NOISE or self.p > LEVEL or self.above < ABOVE:
+        """noise: Δ below 2σ or p above .05; use: Δ of 3σ or more with no test against it; weak: the others."""
+        if not self.ratio >= NOISE or self.p > LEVEL:
             return "noise"
-        weak = self.ratio < USEFUL or self.trend > LEVEL or self.steady < STEADY
+        weak = self.ratio < USEFUL or self.above < ABOVE or self.trend > LEVEL or self.steady < STEADY
         return "weak" if weak else "use"
 
     @property
@@ -106,7 +110,9 @@ class Screen:
 
     def of(self, metric: str) -> list[Line]:
         """The benchmarks under a metric, the strongest first."""
-        return sorted((one for one in self.lines if one.metric == metric), key=lambda one: (-_or_zero(one.ratio), one.benchmark))
+        return sorted(
+            (one for one in self.lines if one.metric == metric), key=lambda one: (-_or_zero(one.ratio), one.benchmark)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON types; NaN as null."""
@@ -161,6 +167,26 @@ def screen(
     return Screen((baseline, obvious), counts, len(tokens), tuple(lines), tuple(suite), best)
 
 
+def screen_folder(folder: Path, baseline: str, obvious: str) -> Screen:
+    """The finished runs of two arms of an experiment's folder, `runs/<arm>-<k>/`; excluded ones are left out.
+
+    Scores of earlier checkpoints are `runs/<arm>-<k>/checkpoints/<tokens>.scores.parquet` where there are any.
+    """
+    runs, checkpoints = [], []
+    for path in sorted(folder.glob("runs/*/run.json")):
+        record = orjson.loads(path.read_bytes())
+        if record["arm"] not in (baseline, obvious) or record.get("excluded"):
+            continue
+        runs.append(RunScores(record["arm"], record["number"], record["items"], read_table(path.parent / SCORES)))
+        for earlier in sorted(path.parent.glob(f"checkpoints/*.{SCORES}")):
+            tokens = int(earlier.name.partition(".")[0])
+            checkpoints.append(Checkpoint(record["arm"], record["number"], tokens, read_table(earlier)))
+    for arm in (baseline, obvious):
+        if all(run.arm != arm for run in runs):
+            raise UsageError(f"{folder} has no finished run of {arm}", "curate ab run CONFIG trains and scores them")
+    return screen(runs, baseline, obvious, checkpoints)
+
+
 def _usable(table: pa.Table) -> ItemScores:
     table = table.filter(pa.array([not cut for cut in table["truncated"].to_pylist()], pa.bool_()))
     return item_scores(table.sort_by([("benchmark", "ascending"), ("item", "ascending"), ("choice", "ascending")]))
@@ -182,7 +208,7 @@ def _series(runs: Sequence[RunScores], checkpoints: Sequence[Checkpoint]) -> lis
 
 
 def _values(scores: ItemScores, benchmark: str, metric: str) -> Floats:
-    return scores.values[metric][scores.benchmark == benchmark]
+    return np.asarray(scores.values[metric][scores.benchmark == benchmark], np.float64)
 
 
 def _mean(scores: ItemScores, benchmark: str, metric: str) -> float:
@@ -193,18 +219,27 @@ def _mean(scores: ItemScores, benchmark: str, metric: str) -> float:
 
 
 def _line(
-    benchmark: str, metric: str, scored: Sequence[ItemScores], counts: tuple[int, int], before: Sequence[Sequence[ItemScores]]
+    benchmark: str, metric: str, scored: Sequence[ItemScores], counts: tuple[int, int],
+    before: Sequence[Sequence[ItemScores]],
 ) -> Line:  # fmt: skip
     means = np.array([_mean(one, benchmark, metric) for one in scored])
     first = scored[0]
     here = first.benchmark == benchmark
     table = np.stack([one.values[metric][here] for one in scored])
     guess = float(np.average(chance(metric, first.options[here], first.kind[here]), weights=first.weight[here]))
-    better = slice(0, counts[0]) if means[: counts[0]].mean() >= means[counts[0] :].mean() else slice(counts[0], None)
-    _, item_error, _ = weighted_mean(table[better].mean(0), first.weight[here], first.cluster[here])
+    item_error = _item_error(scored, benchmark, metric, counts)
     earlier = np.array([[_mean(one, benchmark, metric) for one in some] for some in before])
     share = _item_share(table, first.weight[here], first.cluster[here], counts, means)
     return _assembled(benchmark, metric, int(here.sum()), means, counts, guess, item_error, share, earlier)
+
+
+def _item_error(scored: Sequence[ItemScores], benchmark: str, metric: str, counts: tuple[int, int]) -> float:
+    """Standard error over items of the better arm's mean."""
+    means = np.array([_mean(one, benchmark, metric) for one in scored])
+    better = slice(0, counts[0]) if means[: counts[0]].mean() >= means[counts[0] :].mean() else slice(counts[0], None)
+    here = scored[0].benchmark == benchmark
+    values = np.mean([one.values[metric][here] for one in scored[better]], axis=0)
+    return weighted_mean(values, scored[0].weight[here], scored[0].cluster[here])[1]
 
 
 def _suite(
@@ -217,7 +252,7 @@ def _suite(
     means = np.array([np.mean([_mean(one, name, metric) for name in names]) for one in scored])
     earlier = np.array([[np.mean([_mean(one, name, metric) for name in names]) for one in some] for some in before])
     whole = len(names) == len({one.benchmark for one in lines})
-    item_error = float(np.sqrt(sum(((one.baseline - one.chance) / one.above) ** 2 for one in some if one.above))) / len(some)
+    item_error = float(np.linalg.norm([_item_error(scored, name, metric, counts) for name in names])) / len(names)
     return _assembled(
         "suite" if whole else f"suite of {len(names)}", metric, sum(one.items for one in some), means, counts,
         float(np.mean([one.chance for one in some])), item_error, float("nan"), earlier,
@@ -241,14 +276,12 @@ def _assembled(
     above = (float(best.mean()) - sign * guess) / spread if spread > 0 else float("nan")
     trend, steady = _early(earlier, means, a)
     return Line(
-        benchmark, metric, items, sign * float(base.mean()), sign * float(other.mean()), guess, above, delta, sigma, ratio,
-        error, p, item_share, trend, steady,
+        benchmark, metric, items, sign * float(base.mean()), sign * float(other.mean()), guess, above, delta, sigma,
+        ratio,         error, p, item_share, trend, steady,
     )  # fmt: skip
 
 
-def _item_share(
-    table: Floats, weight: Floats, cluster: NDArray[Any], counts: tuple[int, int], means: Floats
-) -> float:
+def _item_share(table: Floats, weight: Floats, cluster: NDArray[Any], counts: tuple[int, int], means: Floats) -> float:
     """Share of the variance between runs that comes from single items: mean squared error of run × item noise / S²."""
     rows = []
     for arm in (slice(0, counts[0]), slice(counts[0], None)):
@@ -261,7 +294,7 @@ def _item_share(
 
 
 def _early(earlier: Floats, final: Floats, first: int) -> tuple[float, float]:
-    """(Page's p that scores rise over checkpoints and end, share of pairs of runs in final order at later checkpoints)."""
+    """(Page's p that scores rise until the end, share of pairs of runs in final order at the later checkpoints)."""
     if earlier.size == 0:
         return float("nan"), float("nan")
     path = np.column_stack([earlier, final])

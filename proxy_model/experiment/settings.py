@@ -199,7 +199,7 @@ class Experiment:
     proxy: ProxyConfig
     path: Path
     overrides: tuple[str, ...] = ()
-    pilot: int = 0  # runs of an A/A experiment beside it, with seeds of its own; 0: none
+    pilot: int = 0  # runs of an A/A or a screening beside it, with seeds of its own; 0: none
 
     @property
     def base(self) -> Path:
@@ -209,7 +209,11 @@ class Experiment:
     @property
     def folder(self) -> Path:
         """Everything of the experiment, except what `curate run` made for its arms."""
-        return Path(self.config.workdir) / "ab" / (self.config.ab + ("-aa" if self.pilot else ""))
+        return Path(self.config.workdir) / "ab" / (self.config.ab + self._suffix)
+
+    @property
+    def _suffix(self) -> str:
+        return "" if not self.pilot else "-aa" if len(self.config.arms) == 1 else "-screen"
 
     @property
     def registry(self) -> Path:
@@ -235,16 +239,19 @@ def load_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
     return Experiment(config, _proxy(config, located, path), path.absolute(), tuple(overrides or ()))
 
 
-def pilot_of(experiment: Experiment, arm: str | None, runs: int) -> Experiment:
-    """The A/A experiment of one arm: runs, folder and seeds of its own, nothing but noise to be seen."""
-    name = arm or next(iter(experiment.config.arms))
-    if name not in experiment.config.arms:
-        raise UsageError(f"no arm is called {name!r}", suggest(name, list(experiment.config.arms)))
-    if not 4 <= runs <= MOST_RUNS:
-        raise UsageError(f"{runs} runs: an A/A needs four or more", "eight tell σ_seed to about a quarter of its size")
+def pilot_of(experiment: Experiment, arms: list[str], runs: int) -> Experiment:
+    """An A/A of one arm, or a screening of two: runs, folder and seeds of its own, no evidence of the experiment."""
+    for name in arms:
+        if name not in experiment.config.arms:
+            raise UsageError(f"no arm is called {name!r}", suggest(name, list(experiment.config.arms)))
+    if not (4 if len(arms) == 1 else 2) <= runs <= MOST_RUNS:
+        raise UsageError(
+            f"{runs} runs: an A/A needs four or more, a screening two of each arm",
+            "eight tell σ_seed to about a quarter of its size",
+        )
     changed = {
-        "arms": {name: experiment.config.arms[name]}, "runs": runs, "sequential": SequentialConfig(), "guardrails": [],
-        "registry": False,
+        "arms": {name: experiment.config.arms[name] for name in arms}, "runs": runs, "sequential": SequentialConfig(),
+        "guardrails": [], "registry": False,
     }  # fmt: skip
     return replace(experiment, config=experiment.config.model_copy(update=changed), pilot=runs)
 

@@ -20,7 +20,7 @@ from proxy_model.experiment.consumption import planned
 from proxy_model.experiment.contamination import Contamination, clean_runs, differential
 from proxy_model.experiment.design import design_of, looks_of, prior_of, registry_of
 from proxy_model.experiment.guardrails import guardrails
-from proxy_model.experiment.health import contamination_check, health_checks
+from proxy_model.experiment.health import contamination_check, health_checks, training_facts
 from proxy_model.experiment.lock import changes, read_lock
 from proxy_model.experiment.looks import excluded_runs, valid_runs
 from proxy_model.experiment.runs import SCORES, RunName, folder_of
@@ -67,7 +67,8 @@ def write_verdict(
     out = [{**one, "weighted": None, "scores": {}} for arm in arms for one in excluded_runs(experiment, arm)]
     told = [*_told_runs(matrix, every), *out]
     expected = {arm: asdict(planned(Path(one.shards))) for arm, one in arms.items()}
-    health = health_checks({"runs": runs_of}, expected, told)
+    trained = [{**one, **training_facts(folder_of(experiment, RunName(one["arm"], one["number"])))} for one in told]
+    health = health_checks({"runs": runs_of}, expected, trained)
     if (check := contamination_check(None if seen is None else seen.to_json())) is not None:
         health.append(check)
     candidate = next(iter(found.verdicts), list(arms)[-1])

@@ -1,4 +1,4 @@
-"""One run in a process of its own: `… -m proxy_model.experiment.worker CONFIG ARM NUMBER [--pilot=RUNS] [KEY=VALUE …]`.
+"""One run in a process of its own: `worker.py CONFIG ARM NUMBER [--pilot=RUNS:ARMS] [KEY=VALUE …]`.
 
 Progress goes to stdout, a JSON line each; when the process that reads it is gone, writing fails and the run ends (its
 checkpoint stays).
@@ -24,7 +24,8 @@ def main(arguments: list[str]) -> int:
     config, arm, number, *rest = arguments
     try:
         told = [one for one in rest if not one.startswith(PILOT)]
-        work(Path(config), arm, int(number), told, sum(int(one.removeprefix(PILOT)) for one in rest if one not in told))
+        pilot = "".join(one.removeprefix(PILOT) for one in rest if one.startswith(PILOT))
+        work(Path(config), arm, int(number), told, pilot)
     except CurateError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def work(config: Path, arm: str, number: int, overrides: list[str], pilot: int) -> None:
+def work(config: Path, arm: str, number: int, overrides: list[str], pilot: str) -> None:
     """As `curate ab run --only ARM:NUMBER`, but the lock was compared before."""
     from proxy_model.experiment.arms import read_arms
     from proxy_model.experiment.lock import read_lock
@@ -43,7 +44,9 @@ def work(config: Path, arm: str, number: int, overrides: list[str], pilot: int) 
     from proxy_model.experiment.suite import load_suite
 
     experiment = load_experiment(config, overrides)
-    experiment = pilot_of(experiment, arm, pilot) if pilot else experiment
+    if pilot:
+        runs, _, arms = pilot.partition(":")
+        experiment = pilot_of(experiment, arms.split(","), int(runs))
     lock = read_lock(experiment)
     told = _Told()
     one_run(experiment, read_arms(experiment)[arm], RunName(arm, number), load_suite(experiment), lock["hash"], told)

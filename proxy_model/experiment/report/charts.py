@@ -52,30 +52,33 @@ def verdict_bar(
     far = 1.12 * max(abs(values[1]), abs(values[2]), reach, bound)
     x = {"type": "quantitative", "scale": {"domain": [-far, far], "nice": False}}
     axis = {"title": f"{unit.name}, {display.name(candidate, LABEL)} against {display.name(baseline, LABEL)}",
-            "tickCount": 6, "domain": False, "labelExpr": SIGNED, "grid": False, "labelFontSize": 12,
+            "tickCount": 6, "domain": False, "labelExpr": SIGNED, "labelOverlap": True, "grid": False, "labelFontSize": 12,
             "titleFontSize": 12}  # fmt: skip
     y = {"type": "quantitative", "axis": None, "scale": {"domain": [0, 1], "nice": False}}
-    lines = [{"at": bound}, {"at": -bound}] if margin else []
+    tall = {"zero": 0.0, "top": 0.66}
+    lines = [{"at": bound, **tall}, {"at": -bound, **tall}] if margin else []
     sides = [
         {"at": -far, "text": f"◂ {display.name(baseline, 24)} better", "align": "left"},
         {"at": far, "text": f"{display.name(candidate, 24)} better ▸", "align": "right"},
     ]
     spec = {
-        "width": 480, "height": 78, "padding": {"left": 8, "right": 8, "top": 2, "bottom": 2},
+        "width": 480, "height": 92, "padding": {"left": 8, "right": 8, "top": 2, "bottom": 2},
         "layer": [
-            {"data": {"values": [{"low": -reach, "high": reach, "top": 0.98, "zero": 0.0}]},
+            {"data": {"values": [{"low": -reach, "high": reach, **tall}]},
              "mark": {"type": "rect", "color": "var(--grid)"},
              "encoding": {"x": {"field": "low", **x, "axis": axis}, "x2": {"field": "high"},
                           "y": {"field": "zero", **y}, "y2": {"field": "top"}}},
-            {"data": {"values": [{"at": 0.0}]}, "mark": {"type": "rule", "color": "var(--ink)", "strokeWidth": 1.2},
-             "encoding": {"x": {"field": "at", **x}}},
+            {"data": {"values": [{"at": 0.0, **tall}]},
+             "mark": {"type": "rule", "color": "var(--ink)", "strokeWidth": 1.2},
+             "encoding": {"x": {"field": "at", **x}, "y": {"field": "zero", **y}, "y2": {"field": "top"}}},
             {"data": {"values": lines}, "mark": {"type": "rule", "color": "var(--quiet)", "strokeDash": [4, 3]},
-             "encoding": {"x": {"field": "at", **x}}},
-            {"data": {"values": [{"low": values[1], "high": values[2], "y": 0.36}]},
+             "encoding": {"x": {"field": "at", **x}, "y": {"field": "zero", **y}, "y2": {"field": "top"}}},
+            {"data": {"values": [{"low": values[1], "high": values[2], "y": 0.33}]},
              "mark": {"type": "rule", "strokeWidth": 7, "color": figures.KEPT, "opacity": 0.45},
              "encoding": {"x": {"field": "low", **x}, "x2": {"field": "high"}, "y": {"field": "y", **y}}},
-            {"data": {"values": [{"at": values[0], "y": 0.36}]},
-             "mark": {"type": "point", "shape": "circle", "size": 150, "filled": True, "opacity": 1, "color": figures.KEPT},
+            {"data": {"values": [{"at": values[0], "y": 0.33}]},
+             "mark": {"type": "point", "shape": "circle", "size": 150, "filled": True, "opacity": 1,
+                      "color": figures.KEPT},
              "encoding": {"x": {"field": "at", **x}, "y": {"field": "y", **y}}},
             *({"data": {"values": [one]},
                "mark": {"type": "text", "align": one["align"], "y": 12, "fontSize": 13, "color": "var(--ink)",
@@ -111,13 +114,16 @@ def run_dots(
     y = {"type": "quantitative", "axis": None, "scale": {"domain": [0, len(arms)], "reverse": True, "nice": False}}
     better = ", lower is better" if unit.lower else ""
     spec = {
-        "width": WIDTH, "height": 46 * len(arms), "padding": {"left": _margin(names), "right": 14, "top": 2, "bottom": 2},
+        "width": WIDTH, "height": 46 * len(arms),
+        "padding": {"left": _margin(names), "right": 14, "top": 2, "bottom": 2},
         "layer": [
             {"data": {"values": means}, "mark": {"type": "rule", "color": "var(--ink)", "strokeWidth": 2},
              "encoding": {"x": {"field": "x", **x}, "y": {"field": "y", **y}, "y2": {"field": "y2"}}},
-            {"data": {"values": values}, "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9, "strokeWidth": 1.6},
+            {"data": {"values": values},
+             "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9, "strokeWidth": 1.6},
              "encoding": {"x": {"field": "x", **x, "axis": {"title": f"weighted score of a run, {unit.name}{better}",
-                                                            "tickCount": 6, "domain": False, "format": ".4~g"}},
+                                                            "tickCount": 6, "domain": False, "format": ".4~g",
+                                                            "labelOverlap": True}},
                           "y": {"field": "y", **y}, "shape": {"field": "shape", "type": "nominal", "scale": None},
                           "fill": {"field": "fill", "type": "nominal", "scale": None},
                           "stroke": {"field": "colour", "type": "nominal", "scale": None}}},
@@ -145,7 +151,7 @@ def forest(rows: Sequence[Row], title: str, axis: str, marks: Sequence[float] = 
     ]  # fmt: skip
     x = {"type": "quantitative", "scale": {"nice": True, "padding": 6}}
     y = {"type": "quantitative", "axis": None, "scale": {"domain": [0, len(shown)], "reverse": True, "nice": False}}
-    right = 14 + 6.4 * max((len(one["text"]) for one in notes), default=0)
+    right = 14 + 6.4 * max((len(one.note) for one in shown), default=0)
     spec = {
         "width": WIDTH, "height": 25 * len(shown),
         "padding": {"left": _margin(names), "right": right, "top": 2, "bottom": 2},
@@ -155,11 +161,13 @@ def forest(rows: Sequence[Row], title: str, axis: str, marks: Sequence[float] = 
             {"data": {"values": [{"at": at} for at in marks]},
              "mark": {"type": "rule", "color": "var(--quiet)", "strokeDash": [4, 3]},
              "encoding": {"x": {"field": "at", **x}}},
-            {"data": {"values": values}, "mark": {"type": "rule", "strokeWidth": 2, "color": figures.KEPT, "opacity": 0.6},
+            {"data": {"values": values},
+             "mark": {"type": "rule", "strokeWidth": 2, "color": figures.KEPT, "opacity": 0.6},
              "encoding": {"x": {"field": "low", **x}, "x2": {"field": "high"}, "y": {"field": "y", **y}}},
             {"data": {"values": values},
              "mark": {"type": "point", "filled": True, "stroke": figures.KEPT, "strokeWidth": 1.8, "opacity": 1},
-             "encoding": {"x": {"field": "x", **x, "axis": {"title": axis, "tickCount": 6, "domain": False, "labelExpr": SIGNED}},
+             "encoding": {"x": {"field": "x", **x,
+                               "axis": {"title": axis, "tickCount": 6, "domain": False, "labelExpr": SIGNED}},
                           "y": {"field": "y", **y}, "shape": {"field": "shape", "type": "nominal", "scale": None},
                           "size": {"field": "size", "type": "quantitative", "scale": None},
                           "fill": {"field": "fill", "type": "nominal", "scale": None}}},
@@ -195,7 +203,8 @@ def bars(rows: Sequence[tuple[str, float, str, bool]], title: str, axis: str, ma
             {"data": {"values": [{"at": at} for at in marks]},
              "mark": {"type": "rule", "color": "var(--ink)", "strokeDash": [4, 3]},
              "encoding": {"x": {"field": "at", **x}}},
-            {"data": {"values": notes}, "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 11, "color": "var(--quiet)"},
+            {"data": {"values": notes},
+             "mark": {"type": "text", "align": "left", "dx": 6, "fontSize": 11, "color": "var(--quiet)"},
              "encoding": {"x": {"field": "x", **x}, "y": {"field": "y", **y}, "text": {"field": "text"}}},
             _labels(names, y),
         ],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def draw(curves: Sequence[Curve], title: str, up: str) -> Markup:
              "encoding": {"x": x, "y": {"field": "y", **y}}},
         ]  # fmt: skip
     specs.append(
-        {"data": {"values": ends}, "mark": {"type": "text", "align": "left", "dx": 8, "fontSize": 11.5, "color": "var(--ink)"},
+        {"data": {"values": ends},
+         "mark": {"type": "text", "align": "left", "dx": 8, "fontSize": 11.5, "color": "var(--ink)"},
          "encoding": {"x": x, "y": {"field": "y", **y}, "text": {"field": "text"}}}
     )  # fmt: skip
     right = 16 + 7 * max(len(str(one["text"])) for one in ends)
@@ -86,7 +88,7 @@ def _apart(ends: list[dict[str, Any]], values: Sequence[dict[str, Any]]) -> list
     span = max(one["high"] for one in values) - min(one["low"] for one in values) or 1.0
     gap = 0.07 * span
     ordered = sorted(ends, key=lambda one: float(one["y"]))
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         after["y"] = max(after["y"], before["y"] + gap)
     return ordered
 

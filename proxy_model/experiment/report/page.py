@@ -1,4 +1,4 @@
-"""Writes `<experiment>/report.html`: one file, no script, no network; every number from the experiment's own records."""
+"""Writes `<experiment>/report.html`: one file, no script, no network; all numbers from the experiment's records."""
 
 from __future__ import annotations
 
@@ -56,11 +56,12 @@ def report_page(experiment: Experiment) -> str:
         ("lock", "Lock"),
         ("reading", "How to read this"),
     ]
-    return _environment().get_template("report.html.j2").render(
-        style=Markup(_source("style.css") + _source("ab.css")), experiment=experiment, raw=experiment.raw,
+    return page_environment().get_template("report.html.j2").render(
+        style=Markup(page_source("style.css") + page_source("ab.css")), experiment=experiment, raw=experiment.raw,
         unit=experiment.unit, headline=words.headline(experiment), comparisons=comparisons, chapters=chapters,
         dots=_dots(experiment), table=_run_table(experiment), curves=drawn, texts=texts,
-        several=len(comparisons) > 1, target=_target(experiment), cost=_cost(experiment), lock=_lock(experiment), looks=looks_of(experiment.folder),
+        several=len(comparisons) > 1, target=_target(experiment), cost=_cost(experiment), lock=_lock(experiment),
+        looks=looks_of(experiment.folder),
         overall=OVERALL, source=SOURCE, coin=COIN, holm=HOLM,
     )  # fmt: skip
 
@@ -69,7 +70,7 @@ def _comparison(experiment: Experiment, one: Comparison, scores: Sequence[Any]) 
     """Everything that is said of one candidate."""
     verdict, unit = one.verdict, experiment.unit
     made: dict[str, Any] = {
-        "baseline": one.baseline, "candidate": one.candidate, "verdict": verdict, "line": words.one_line(experiment, one),
+        "baseline": one.baseline, "candidate": one.candidate, "verdict": verdict,
         "bar": None, "forest": None, "sensitivity": None, "readings": [], "tiles": [], "shares": [], "type_m": None,
     }  # fmt: skip
     if verdict is None:
@@ -77,9 +78,7 @@ def _comparison(experiment: Experiment, one: Comparison, scores: Sequence[Any]) 
     low, high = verdict["ci"]
     digits = unit.digits((high - low) / 2)
     found = (
-        readings(scores, one.baseline, one.candidate, experiment.raw["metric"], experiment.weights)
-        if scores
-        else []
+        readings(scores, one.baseline, one.candidate, experiment.raw["metric"], experiment.weights) if scores else []
     )
     made |= {
         "bar": charts.verdict_bar(
@@ -108,7 +107,8 @@ def _tiles(
     seen = verdict["mde_achieved"]
     sigma = verdict["sigma_seed"]
     tiles = [
-        ("Difference", unit.signed(verdict["estimate"], digits, named=True), f"95 % interval {unit.interval(low, high, digits)}"),
+        ("Difference", unit.signed(verdict["estimate"], digits, named=True),
+         f"95 % interval {unit.interval(low, high, digits)}"),
         ("In σ_seed", words.in_sigma(verdict["estimate"], sigma),
          f"σ_seed {unit.plain(sigma, unit.digits(sigma), named=True)}: how far one run falls from another by its seed"),
     ]  # fmt: skip
@@ -122,12 +122,14 @@ def _tiles(
                 f"log_acc_norm2, {nats.unit.interval(nats.low, nats.high, own)}",
             )
         )
+    plain = "p, no difference" if experiment.hypothesis.get("two_sided") else "p, not better"
+    power = 100 * experiment.hypothesis.get("power", 0.8)
     kind = {"non_inferiority": "p of worse than the margin", "equivalence": "p of a difference beyond the margin"}
     tiles += [
-        (kind.get(experiment.hypothesis.get("kind", ""), "p, no difference"), p_value(verdict["p"]),
+        (kind.get(experiment.hypothesis.get("kind", ""), plain), p_value(verdict["p"]),
          f"compared with {p_value(verdict['level'])}; {verdict['df']:.3g} degrees of freedom"),
         ("Could have seen", unit.plain(seen, unit.digits(seen), named=True),
-         f"differences from here on are found in {100 * experiment.hypothesis.get('power', 0.8):.0f} % of such experiments"),
+         f"differences from here on are found in {power:.0f} % of such experiments"),
     ]  # fmt: skip
     if verdict.get("e_value") is not None:
         tiles.append(("e-value", f"{verdict['e_value']:.3g}", "runs may be added at any time; a claim needs 1/level"))
@@ -179,7 +181,7 @@ def _type_m(experiment: Experiment, verdict: Mapping[str, Any]) -> tuple[Exagger
     if not effect > 0 or not error > 0:
         return None
     found = exaggeration(effect, error, max(float(verdict["df"]), 1.0), float(verdict["level"]))
-    return found, found.power < LOW_POWER
+    return found, found.power < (LOW_POWER if planned else LOW_POWER / 2)
 
 
 def _benchmarks(experiment: Experiment, verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -192,7 +194,8 @@ def _benchmarks(experiment: Experiment, verdict: Mapping[str, Any]) -> list[dict
             {
                 "name": one["benchmark"], "weight": one["weight"], "units": one["units"],
                 "means": [unit.plain(mean, digits) for mean in means],
-                "estimate": unit.signed(one["estimate"], digits), "ci": unit.interval(*one["ci"], digits),
+                "estimate": unit.signed(one["estimate"], digits),
+                "ci": unit.interval(one["ci"][0], one["ci"][1], digits),
                 "p": p_value(one["p"]), "holm": p_value(one["holm"]), "told_apart": one["holm"] <= HOLM,
                 "target": known(one["benchmark"]),
             }
@@ -224,7 +227,7 @@ def _forest(experiment: Experiment, verdict: Mapping[str, Any]) -> Markup | None
 def _sensitivity(found: Sequence[Reading]) -> Markup | None:
     rows = [
         Row(
-            one.name, one.in_sigma, *(end * one.in_sigma / one.estimate if one.estimate else math.nan for end in (one.low, one.high)),
+            one.name, one.in_sigma, _scaled(one.low, one), _scaled(one.high, one),
             f"p {p_value(one.p)}", strong=one.locked, total=one.locked,
         )
         for one in found
@@ -232,6 +235,11 @@ def _sensitivity(found: Sequence[Reading]) -> Markup | None:
     return (
         charts.forest(rows, "The same runs, read otherwise", "difference in σ_seed of that reading") if rows else None
     )
+
+
+def _scaled(value: float, one: Reading) -> float:
+    """In σ_seed of the reading."""
+    return value * one.in_sigma / one.estimate if one.estimate else math.nan
 
 
 def _dots(experiment: Experiment) -> Markup | None:
@@ -247,7 +255,7 @@ def _dots(experiment: Experiment) -> Markup | None:
 
 def _run_table(experiment: Experiment) -> list[dict[str, Any]]:
     values = [run["weighted"] for run in experiment.runs if run.get("weighted") is not None]
-    digits = experiment.unit.digits(float(np.std(values)) if len(values) > 1 else None)
+    digits = experiment.unit.digits(float(np.std(values)) / 10 if len(values) > 1 else None)
     return [
         {
             "name": f"{run['arm']}-{run['number']}", "weighted": experiment.unit.plain(run.get("weighted"), digits),
@@ -317,13 +325,13 @@ def _lock(experiment: Experiment) -> list[tuple[str, str]]:
     """What was fixed before the first run, in short."""
     content = experiment.locked
     runs = content.get("runs")
-    items = content.get("items") or {}
+    counts = (content.get("items") or {}).get("counts") or {}
     rows = [
         ("hash", str(experiment.raw["lock"])),
         ("locked", str((experiment.lock or {}).get("created") or "–")),
         ("runs", ", ".join(f"{arm} {k}" for arm, k in runs.items()) if isinstance(runs, Mapping) else str(runs or "–")),
         ("metric", str(experiment.raw["metric"])),
-        ("items", f"{sum(items['counts'].values()):,} of {len(items['counts'])} benchmarks" if items.get("counts") else "–"),
+        ("items", f"{sum(counts.values()):,} of {len(counts)} benchmarks" if counts else "–"),
         ("hypothesis", str(experiment.hypothesis.get("kind", "–")).replace("_", "-")),
         ("level", p_value(experiment.hypothesis.get("alpha"))),
         ("differs between runs", ", ".join(content.get("randomize") or []) or "–"),
@@ -355,7 +363,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 @cache
-def _environment() -> Environment:
+def page_environment() -> Environment:
     base = environment()
     loader = ChoiceLoader([PackageLoader("proxy_model.experiment.report"), base.loader])  # type: ignore[list-item]
     made = base.overlay(loader=loader)
@@ -363,7 +371,7 @@ def _environment() -> Environment:
     return made
 
 
-def _source(template: str) -> str:
-    loader = _environment().loader
+def page_source(template: str) -> str:
+    loader = page_environment().loader
     assert loader is not None
-    return loader.get_source(_environment(), template)[0]
+    return loader.get_source(page_environment(), template)[0]

@@ -1,7 +1,7 @@
 """The same runs by other weights and other metrics: what the verdict owes to choices that were fixed beforehand.
 
-Descriptive: the locked metric and weights decide.  Computed from the runs' scores.parquet with the default test, without
-the noise registry.
+Descriptive: the locked metric and weights decide.  Computed from the runs' scores.parquet with the default test,
+without the noise registry.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _weightings(matrix: ScoreMatrix) -> list[tuple[str, np.ndarray]]:
 
 
 def _reweighted(matrix: ScoreMatrix, share: np.ndarray) -> Layout:
-    """The layout with other weights of benchmarks; one of weight 0 keeps a trace, its share of the estimate is < 1e-9."""
+    """The layout with other weights of benchmarks; weight 0 keeps a trace of 1e-10."""
     own = matrix.layout()
     share = np.maximum(share, 1e-10)
     weight = matrix.weight * (share / own.share)[matrix.benchmark]

@@ -55,7 +55,7 @@ def digits_for(value: float) -> int:
     if value <= 0:
         return 2
     place = math.floor(math.log10(value))
-    return min(MOST_DIGITS, max(0, -place + (value / 10**place < 3)))
+    return min(MOST_DIGITS, max(0, -place + int(value / math.pow(10, place) < 3)))
 
 
 def minus(text: str) -> str:

@@ -13,6 +13,7 @@ from proxy_model.experiment.report.units import Unit, chance
 
 Tone = Literal["better", "worse", "same", "open", "stop"]
 NAME = 40  # characters of an arm's name
+MOST = 6  # mixes told in the headline's box
 FEW = 4  # run degrees of freedom up to which intervals are told to be wide
 
 
@@ -45,16 +46,19 @@ def _inner(experiment: Experiment) -> Headline:
     made = [one_line(experiment, one) for one in experiment.comparisons]
     baseline = name(experiment.arms[0])
     better = [one for one in made if one.tone == "better"]
+    pairs = sorted(zip(experiment.comparisons, made, strict=True), key=lambda pair: pair[1].tone != "better")
+    said = tuple(f"{name(one.candidate)}: {line.pill}{_measured(experiment, one)}." for one, line in pairs[:MOST])
     if not better:
         return Headline(
             "open" if all(one.tone == "open" for one in made) else made[0].tone, "none better",
             f"None of {len(made)} mixes was shown to be better than {baseline}.",
-            tuple(one.text for one in made[:4]),
+            said,
         )  # fmt: skip
-    noun = "mix is" if len(better) == 1 else "mixes are"
+    verb = "is" if len(better) == 1 else "are"
     return Headline(
-        "better", f"{len(better)} of {len(made)} better", f"{len(better)} of {len(made)} {noun} better than {baseline}.",
-        (*(one.text for one in made[:5]), "Each is tested at a level divided by the number of mixes, so the claims hold together."),
+        "better", f"{len(better)} of {len(made)} better",
+        f"{len(better)} of {len(made)} mixes {verb} better than {baseline}.",
+        (*said, "Each is tested at a level divided by the number of mixes, so the claims hold together."),
     )  # fmt: skip
 
 
@@ -75,8 +79,10 @@ def one_line(experiment: Experiment, comparison: Comparison) -> Headline:
     early = _early(verdict)
     if label == "superior":
         text, tone, pill = f"{other} is better than {base}: {measured}.", "better", "better"
+        how = "difference this large" if experiment.hypothesis.get("two_sided") else "result this good"
         lines = [
-            f"{runs}. If there were no difference, a result this good would come up in {chance(verdict['p'])} of experiments."
+            f"{runs}. If there were no difference, a {how} would come up in "
+            f"{_p_of(experiment, verdict)} of experiments."
         ]
     elif label == "inferior":
         text, tone, pill = f"{other} is worse than {base}: {measured}.", "worse", "worse"
@@ -109,6 +115,14 @@ def one_line(experiment: Experiment, comparison: Comparison) -> Headline:
     return Headline(tone, pill, text, tuple(lines))  # type: ignore[arg-type]
 
 
+def _measured(experiment: Experiment, one: Comparison) -> str:
+    if one.verdict is None:
+        return ""
+    unit, (low, high) = experiment.unit, one.verdict["ci"]
+    digits = unit.digits((high - low) / 2)
+    return f", {unit.signed(one.verdict['estimate'], digits, named=True)} {unit.interval(low, high, digits)}"
+
+
 def _exploration(experiment: Experiment, comparison: Comparison) -> Headline:
     """One run an arm: a difference, and no way to tell it from chance."""
     unit = experiment.unit
@@ -123,8 +137,16 @@ def _exploration(experiment: Experiment, comparison: Comparison) -> Headline:
     said = f"{other} scored {unit.signed(difference, digits, named=True)} against {base} in {count} runs"
     return Headline(
         "open", "exploration", text,
-        (f"{said}. Another seed could turn this around: one run shows no spread between runs, so it cannot be told from chance.",),
+        (f"{said}. Another seed could turn this around: one run shows no spread between runs, so it cannot be told "
+         "from chance.",),
     )  # fmt: skip
+
+
+def _p_of(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
+    """The chance of the estimate under no difference, which p is not where the hypothesis has a margin."""
+    if experiment.hypothesis.get("kind", "superiority") == "superiority":
+        return chance(verdict["p"])
+    return f"at most {chance(verdict['level'])}"
 
 
 def _runs(verdict: Mapping[str, Any]) -> str:
@@ -135,7 +157,10 @@ def _runs(verdict: Mapping[str, Any]) -> str:
 def _early(verdict: Mapping[str, Any]) -> str:
     if verdict.get("look") is None or verdict.get("final", True):
         return ""
-    return f"Not finished: this is planned look {verdict['look'] + 1}, with a stricter level ({chance(verdict['level'])}) than the last one."
+    level = chance(verdict["level"])
+    return (
+        f"Not finished: this is planned look {verdict['look'] + 1}, with a stricter level ({level}) than the last one."
+    )
 
 
 def _margin_words(experiment: Experiment, within: str) -> list[str]:

@@ -34,7 +34,10 @@ def experiment(
     """runs: by arm, the baseline first; effect: the last arm's; record: keys of verdict.json to set."""
     names = list(runs)
     scored = [one for i, arm in enumerate(names[1:], 1) for one in _scores(names, runs, i, effect, run_sd, seed)]
-    scored = [*[one for one in scored if one.arm == names[0]][: runs[names[0]]], *[one for one in scored if one.arm != names[0]]]
+    scored = [
+        *[one for one in scored if one.arm == names[0]][: runs[names[0]]],
+        *[one for one in scored if one.arm != names[0]],
+    ]
     for one in scored:
         _write_run(folder / "runs" / f"{one.arm}-{one.run}", one, seed)
     matrix = score_matrix(scored, metric, names[0])
@@ -51,11 +54,12 @@ def experiment(
         {
             "arm": arm, "number": k, "run": f"{arm}{k}", "seeds": {"init": i}, "tokens": 200_704, "steps": 98,
             "weighted": float(matrix.weight @ row), "excluded": None, "spikes": 0, "skipped": 0, "loss": 4.1,
-            "scores": dict(zip(matrix.benchmarks, (np.bincount(matrix.benchmark, matrix.weight * row) / share).tolist(), strict=True)),
+            "scores": dict(zip(matrix.benchmarks, means.tolist(), strict=True)),
             "bpb": {"all": 1.31 + 0.002 * (i % 3), "source:books": 1.4, "source:pages": 1.28},
             "consumed": {"books": 70_000, "pages": 130_000}, "copies": {"1": 200_000},
         }
         for i, ((arm, k), row) in enumerate(zip(matrix.runs, matrix.y, strict=True))
+        for means in [np.bincount(matrix.benchmark, matrix.weight * row) / share]
     ]  # fmt: skip
     first = next(iter(verdicts.values()), None)
     hypothesis = {
@@ -72,14 +76,20 @@ def experiment(
         "baseline": names[0], "metric": metric, "key": asdict(KEY), "hypothesis": hypothesis,
         "status": "amended" if amended else "exploratory" if exploratory else "locked",
         "verdict": plain(first), "verdicts": plain(verdicts), "candidates": plain(candidates), "clean": None,
-        "health": [{"check": "token shares", "ok": True, "detail": "within 0.03 points of the mix in 6 runs", "stops": True}],
+        "health": [{"check": "token shares", "ok": True, "detail": "within 0.03 points in 6 runs", "stops": True}],
         "guardrails": [], "contamination": None, "prior": None, "runs": told,
         "mde": None if first is None else {"achieved": first.mde_achieved, "planned": design.mde},
         "cost": {"cpu_hours": 0.4, "tokens": 2_000_000, "flops": 1e13}, "caveats": [], **record,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "verdict.json").write_bytes(orjson.dumps(plain(verdict)))
-    lock = {"format": 1, "hash": "f" * 32, "created": "2025-11-22T00:00:00+00:00", "amended": amended or [], "content": content}
+    lock = {
+        "format": 1,
+        "hash": "f" * 32,
+        "created": "2025-11-22T00:00:00+00:00",
+        "amended": amended or [],
+        "content": content,
+    }
     (folder / "lock.json").write_bytes(orjson.dumps(lock))
     look = {"time": "2025-11-22T01:00:00+00:00", "look": 0, "runs": runs, "state": "scheduled"}
     (folder / "looks.jsonl").write_bytes(orjson.dumps(look) + b"\n")
@@ -133,4 +143,3 @@ def _write_run(folder: Path, run: RunScores, seed: int) -> None:
         for s in (19, 39, 59, 79, 97)
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(looks), folder / "sources.parquet")
-
