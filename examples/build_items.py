@@ -2,8 +2,8 @@
 
     python examples/build_items.py --texts TEXTS
 
-TEXTS holds `nonfiction.jsonl.zst` and `speeches.jsonl.zst` as for build_data.py; records in books.jsonl.zst are left out.
-An item is a passage, its true continuation, and those of three other documents of its kind, equally long.
+TEXTS holds `nonfiction.jsonl.zst` and `speeches.jsonl.zst`; records that stand in books.jsonl.zst are left out.
+An item is a passage, its true continuation, and three continuations from other documents of its kind.
 Which passages, and in which order choices stand, is decided by hashes.
 """
 
@@ -23,7 +23,7 @@ from curation.pipeline.hashing import hash64
 DATA = Path(__file__).parent / "data"
 KINDS = {"nonfiction": "guides", "speeches": "speeches"}
 CONTEXT_WORDS, CHOICE_WORDS, CHOICES = 40, 12, 4
-PER_DOCUMENT = {"guides": 4, "speeches": 10}
+PER_DOCUMENT = {"guides": 2, "speeches": 4}  # the other passages give wrong choices
 PER_BENCHMARK = 300
 
 
@@ -43,37 +43,37 @@ def prose(text: str) -> list[str]:
     return " ".join(kept).split()
 
 
-def passages(kind: str, identity: str, words: list[str]) -> Iterator[tuple[int, str, str]]:
-    """(hash, context, continuation) of passages that do not overlap, in order of their hashes."""
+def passages(identity: str, words: list[str]) -> list[tuple[int, str, str, str]]:
+    """(hash, document, context, continuation) of passages that do not overlap, in order of their hashes."""
     size = CONTEXT_WORDS + CHOICE_WORDS
     found = []
     for start in range(0, len(words) - size, size):
         middle = start + CONTEXT_WORDS
         texts = (" ".join(words[start:middle]), " ".join(words[middle : start + size]))
-        found.append((hash64(f"{identity} {start}"), *texts))
-    yield from sorted(found)[: PER_DOCUMENT[kind]]
+        found.append((hash64(f"{identity} {start}"), identity, *texts))
+    return sorted(found)
 
 
 def items(kind: str, texts: dict[str, list[str]]) -> list[dict[str, object]]:
-    made = sorted((mark, doc, c, k) for doc, words in texts.items() for mark, c, k in passages(kind, doc, words))
-    chosen = []
-    for place, (mark, document, context, continuation) in enumerate(made):
-        others: dict[str, str] = {}
-        for step in range(1, len(made)):
-            _, other, _, text = made[(place + step * (1 + mark % 7)) % len(made)]
-            if other != document and other not in others and text != continuation:
-                others[other] = text
-            if len(others) == CHOICES - 1:
-                break
-        choices = sorted([continuation, *others.values()], key=lambda one, mark=mark: hash64(one, mark))  # type: ignore[misc]
-        if len(choices) == CHOICES:
-            chosen.append(
-                {
-                    "benchmark": f"{kind}_cloze", "id": f"{document}-{mark:016x}", "cluster": document,
-                    "query": context, "choices": choices, "gold": choices.index(continuation),
-                }
-            )  # fmt: skip
-    return chosen[:PER_BENCHMARK]
+    """A continuation stands in one item only: one that is right here and wrong there would tie the items together."""
+    by_document = [passages(*one) for one in texts.items()]
+    asked = sorted(one for some in by_document for one in some[: PER_DOCUMENT[kind]])
+    spare = sorted(one for some in by_document for one in some[PER_DOCUMENT[kind] :])
+    chosen: list[dict[str, object]] = []
+    for mark, document, context, continuation in asked[:PER_BENCHMARK]:
+        wrong = [one for one in spare if one[1] != document][: CHOICES - 1]
+        if len(wrong) < CHOICES - 1:
+            break
+        for one in wrong:
+            spare.remove(one)
+        choices = sorted([continuation, *(one[3] for one in wrong)], key=lambda one, mark=mark: hash64(one, mark))  # type: ignore[misc]
+        chosen.append(
+            {
+                "benchmark": f"{kind}_cloze", "id": f"{document}-{mark:016x}", "cluster": document, "query": context,
+                "choices": choices, "gold": choices.index(continuation),
+            }
+        )  # fmt: skip
+    return chosen
 
 
 def main() -> None:

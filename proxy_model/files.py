@@ -49,7 +49,7 @@ def save_state(
     described = json.dumps(config.to_json(), sort_keys=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt", "config": described})
+        save_file(tensors, temporary, metadata={"config": described})  # one key: the order of several is random
     record = {"format": FORMAT, "model": config.to_json(), "extra": dict(extra or {})}
     with replacing(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -136,13 +136,17 @@ def train_tagger(
 
 def train_other(
     model: str | None, labels: Sequence[Path], documents: Sequence[Path], out: Path, *, overrides: Sequence[str],
-    quiet: bool, as_json: bool, **options: Any,
+    buckets: tuple[int, int], quiet: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """The same by a trainer of the door `curate.trainers`."""
+    from quality.features.space import FeatureSpace
     from quality.trainers import open_trainer, settings_of
 
     if model is None:
         raise UsageError("--set belongs to --model", "write for example --model proxy:runs/proxy-demo --set epochs=3")
+    space = FeatureSpace()
+    if buckets != (space.word_bits, space.char_bits):
+        raise UsageError("--word-bits and --char-bits are of tier 0", "leave them out beside --model")
     door, trainer, argument = open_trainer(model)
     with open_progress(0, 0, quiet=True) as notes:
         note = (lambda text: None) if quiet else notes.note

@@ -139,8 +139,8 @@ def train(
 
     if model is not None or overrides:
         train_other(
-            model, labels, documents, out, overrides=overrides or [], rubric=rubric, calibrate=calibrate, quiet=quiet,
-            as_json=json,
+            model, labels, documents, out, overrides=overrides or [], buckets=(word_bits, char_bits), rubric=rubric,
+            calibrate=calibrate, quiet=quiet, as_json=json,
         )  # fmt: skip
         return
     train_tagger(

@@ -81,9 +81,10 @@ def analyse(matrix: ScoreMatrix, items: Items, seed: int) -> AA:
     noise = float((parts.share**2 * parts.sigma_e2 / parts.units).sum())
     centre = matrix.y.mean(0)
     between = [float(centre[matrix.benchmark == b].var(ddof=1)) for b in range(len(parts.share))]
-    parts = replace(parts, tau2=ARM_SHARE * np.maximum(np.array(between) - parts.sigma_e2 / runs, 0.0))
+    main = max(0.0, variance - noise)  # over all runs: one split has a degree of freedom less
+    parts = replace(parts, sigma_s2=main, tau2=ARM_SHARE * np.maximum(np.array(between) - parts.sigma_e2 / runs, 0.0))
     return AA(
-        runs, math.sqrt(variance), math.sqrt(max(0.0, variance - noise)), math.sqrt(noise), float(means.mean()),
+        runs, math.sqrt(variance), math.sqrt(main), math.sqrt(noise), float(means.mean()),
         len(splits), exact, int(sum(p <= LEVEL for p in ps)), max(estimates), parts,
     )  # fmt: skip
 

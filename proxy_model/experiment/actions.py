@@ -13,10 +13,12 @@ from proxy_model.experiment.arms import Arm, build_arms, read_arms
 from proxy_model.experiment.design import looks_of
 from proxy_model.experiment.lock import check_locked, content, noise_key, read_lock, write_lock
 from proxy_model.experiment.looks import due, excluded_runs, missing, take, taken, valid_runs
-from proxy_model.experiment.settings import Experiment, load_experiment
+from proxy_model.experiment.settings import Experiment, load_experiment, pilot_of
+from proxy_model.experiment.statistics.registry_prior import NoiseKey
 from proxy_model.experiment.suite import Suite, load_suite
 
 DETAIL = 100  # characters of a check's detail in a table
+PILOT_RUNS = 8  # any number names the same folder
 
 
 def lock_command(config: Path, overrides: list[str], *, amend: bool, yes: bool, quiet: bool, as_json: bool) -> None:
@@ -242,9 +244,12 @@ def _print_verdict(experiment: Experiment, verdict: dict[str, Any], *, as_json: 
     print_line(f"report  {experiment.folder / 'report.html'}")
 
 
-def key_of(experiment: Experiment, suite: Suite) -> Any:
-    """The registry's key, or None while the arms are not built."""
-    try:
-        return noise_key(experiment, read_arms(experiment), suite)
-    except UsageError:
-        return None
+def key_of(experiment: Experiment, suite: Suite) -> NoiseKey | None:
+    """The registry's key, from the arms or from those of an A/A; None while none is built."""
+    pilots = [pilot_of(experiment, [arm], PILOT_RUNS) for arm in experiment.config.arms]
+    for one in (experiment, *pilots):
+        try:
+            return noise_key(experiment, read_arms(one), suite)
+        except UsageError:
+            continue
+    return None

@@ -58,7 +58,10 @@ def content(experiment: Experiment, arms: dict[str, Arm], suite: Suite) -> dict[
             arm: [run_seeds(experiment, arm, k).derived for k in range(runs)] for arm, runs in config.runs_of.items()
         },
         "training": training(experiment, next(iter(arms.values()))),
-        "items": {"files": dict(suite.files), "hash": suite.hash, "counts": suite.counts, "weights": suite.weights},
+        "items": {
+            "files": dict(suite.files), "hash": suite.hash, "counts": suite.counts, "weights": suite.weights,
+            "skipped": suite.skipped,
+        },
         "primary": config.primary.model_dump(mode="json", exclude={"items", "weights"}),
         "hypothesis": config.hypothesis.model_dump(mode="json"),
         "looks": [list(look) for look in looks_of(experiment)], "sequential": config.sequential.method,
@@ -124,6 +127,13 @@ def write_lock(
     path = experiment.folder / LOCK
     amended: list[str] = []
     changed: list[str] = []
+    if not path.exists() and has_runs(experiment):
+        if not amend:
+            raise UsageError(
+                f"{experiment.folder} has runs but no lock: it is fixed before the first run",
+                "give the experiment another name, or --amend, which the verdict will say",
+            )
+        amended = ["locked after the first run"]
     if path.exists():
         before = read_lock(experiment)
         changed = changes(before["content"], found)

@@ -10,9 +10,9 @@ no later verdict.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import orjson
@@ -24,13 +24,9 @@ from curation.pipeline.errors import UsageError
 from proxy_model.evaluate.metrics import METRICS, ItemScores, chance, item_scores, weighted_mean
 from proxy_model.evaluate.table import read_table
 from proxy_model.experiment.scores import LOWER_IS_BETTER, RunScores, score_matrix
+from proxy_model.experiment.screen_result import Line, Screen, or_zero
 
-USEFUL, NOISE = 3.0, 2.0  # Δ/σ from which a benchmark is worth its items, and under which it is noise
-ABOVE = 3.0  # standard errors above chance
-LEVEL = 0.05  # of Page's trend test
-STEADY = 0.8  # share of pairs of runs in their final order
 SCORES = "scores.parquet"
-Signal = Literal["use", "weak", "noise"]
 Floats = NDArray[np.float64]
 
 
@@ -42,99 +38,6 @@ class Checkpoint:
     run: int
     tokens: int
     table: pa.Table
-
-
-@dataclass(frozen=True)
-class Line:
-    """One benchmark (or `suite`, equal weights) under one metric.
-
-    baseline, obvious: mean over runs; chance: of a guess; above: standard errors (items and runs) of the better arm
-    over chance; delta: gain of the obvious arm; sigma: pooled sd between runs of one arm; ratio: |Δ|/σ, give or take
-    ratio_error = √(1/k_A + 1/k_B); p: two-sided pooled t of Δ; item_share: share of σ² that more items would remove;
-    trend: Page's p that scores rise over checkpoints; steady: share of pairs of runs (one of each arm) that stand in
-    their final order at the later checkpoints.  NaN where there is nothing to compute it from.
-    """
-
-    benchmark: str
-    metric: str
-    items: int
-    baseline: float
-    obvious: float
-    chance: float
-    above: float
-    delta: float
-    sigma: float
-    ratio: float
-    ratio_error: float
-    p: float
-    item_share: float
-    trend: float
-    steady: float
-
-    @property
-    def signal(self) -> Signal:
-        """noise: Δ below 2σ or p above .05; use: Δ of 3σ or more with no test against it; weak: the others."""
-        if not self.ratio >= NOISE or self.p > LEVEL:
-            return "noise"
-        weak = self.ratio < USEFUL or self.above < ABOVE or self.trend > LEVEL or self.steady < STEADY
-        return "weak" if weak else "use"
-
-    @property
-    def why(self) -> str:
-        """What speaks against it, in words."""
-        said = []
-        if self.above < ABOVE:
-            said.append("at chance")
-        if not self.ratio >= NOISE or self.p > LEVEL:
-            said.append("difference within the spread of seeds")
-        elif self.ratio < USEFUL:
-            said.append("small difference")
-        if self.trend > LEVEL:
-            said.append("does not rise with training")
-        if self.steady < STEADY:
-            said.append("order of runs changes")
-        return ", ".join(said)
-
-
-@dataclass(frozen=True)
-class Screen:
-    """lines: by benchmark and metric; suite: by metric, over all benchmarks that have it; best: metric with the largest
-    Δ/σ of the suite; arms: (baseline, obvious); runs of each; checkpoints: different tokens before the end."""
-
-    arms: tuple[str, str]
-    runs: tuple[int, int]
-    checkpoints: int
-    lines: tuple[Line, ...]
-    suite: tuple[Line, ...]
-    best: str
-
-    def of(self, metric: str) -> list[Line]:
-        """The benchmarks under a metric, the strongest first."""
-        return sorted(
-            (one for one in self.lines if one.metric == metric), key=lambda one: (-_or_zero(one.ratio), one.benchmark)
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types; NaN as null."""
-
-        def told(one: Line) -> dict[str, Any]:
-            values = {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(one).items()}
-            return {**values, "signal": one.signal, "why": one.why}
-
-        return {
-            "arms": list(self.arms), "runs": list(self.runs), "checkpoints": self.checkpoints, "best": self.best,
-            "suite": [told(one) for one in self.suite], "lines": [told(one) for one in self.lines],
-        }  # fmt: skip
-
-    def rows(self, metric: str | None = None) -> list[list[str]]:
-        """A terminal table under one metric (default: the best): benchmark, items, Δ/σ, Δ, σ, over chance, signal."""
-        return [
-            [
-                one.benchmark, f"{one.items:,}", f"{one.ratio:.1f} ± {one.ratio_error:.1f}", f"{one.delta:+.4f}",
-                f"{one.sigma:.4f}", "–" if np.isnan(one.above) else f"{one.above:+.1f} SE", one.signal, one.why,
-            ]
-            for one in self.of(metric or self.best)
-        ]  # fmt: skip
 
 
 HEAD = ["benchmark", "items", "Δ/σ", "Δ", "σ", "over chance", "signal", "why"]
@@ -162,7 +65,7 @@ def screen(
         if np.isfinite(_values(scored[0], benchmark, metric)).all()
     ]
     suite = [_suite(metric, scored, counts, before, lines) for metric in dict.fromkeys(one.metric for one in lines)]
-    best = max(suite, key=lambda one: (one.benchmark == "suite", _or_zero(one.ratio))).metric
+    best = max(suite, key=lambda one: (one.benchmark == "suite", or_zero(one.ratio))).metric
     tokens = {one.tokens for one in checkpoints}
     return Screen((baseline, obvious), counts, len(tokens), tuple(lines), tuple(suite), best)
 
@@ -303,7 +206,3 @@ def _early(earlier: Floats, final: Floats, first: int) -> tuple[float, float]:
     late = earlier[:, earlier.shape[1] // 2 :]
     same = [np.sign(late[None, first:, c] - late[:first, None, c]) == order for c in range(late.shape[1])]
     return trend, float(np.mean(same))
-
-
-def _or_zero(value: float) -> float:
-    return 0.0 if np.isnan(value) else value

@@ -83,6 +83,7 @@ class PrimaryConfig(Frozen):
     )
     mode: Literal["lcp", "lm_eval", "separate"] = Field("lcp", description="how context and choice become ids")
     truncated: Literal["refuse", "drop"] = Field("refuse", description="items longer than a training row")
+    unusable: Literal["refuse", "skip"] = Field("refuse", description="lines that give no item: no gold, one choice, …")
 
     @model_validator(mode="after")
     def _weights(self) -> PrimaryConfig:
@@ -120,7 +121,7 @@ class SequentialConfig(Frozen):
     @model_validator(mode="after")
     def _rising(self) -> SequentialConfig:
         if self.method == "none" and self.looks:
-            raise ValueError("looks without a method: say method: obf")
+            raise ValueError("looks without a method\n  → say method: obf")
         if self.method != "none" and len(self.looks) < 2:
             raise ValueError("give at least two looks, e.g. looks: [3, 5]")
         if self.looks != sorted(set(self.looks)) or (self.looks and self.looks[0] < 2):
@@ -295,6 +296,5 @@ def _proxy(config: AbConfig, located: Located, path: Path) -> ProxyConfig:
 
 
 def _node(root: yaml.Node | None, key: str) -> yaml.Node | None:
-    if isinstance(root, yaml.MappingNode):
-        return next((value for name, value in root.value if name.value == key), None)
-    return None
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    return next((value for name, value in pairs if name.value == key), None)

@@ -25,6 +25,7 @@ class Suite:
     hash: str
     weights: dict[str, float]
     counts: dict[str, int]
+    skipped: int = 0  # lines that gave no item
 
 
 def load_suite(experiment: Experiment) -> Suite:
@@ -33,12 +34,13 @@ def load_suite(experiment: Experiment) -> Suite:
     primary = experiment.config.primary
     files = read_items(_paths(primary.items, experiment.base))
     refused = [one for file in files for one in file.refused]
-    if refused:
+    if refused and primary.unusable == "refuse":
         shown = "\n  ".join(map(str, refused[:SHOWN])) + (
             f"\n  and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
         )
         raise UsageError(
-            f"{len(refused):,} lines of the item files give no item:\n  {shown}", "correct them or take them out"
+            f"{len(refused):,} lines of the item files give no item:\n  {shown}",
+            "correct them, take them out, or say primary: {unusable: skip}",
         )
     try:
         items = with_clusters([item for file in files for item in file.items], primary.cluster)
@@ -62,7 +64,7 @@ def load_suite(experiment: Experiment) -> Suite:
     counts = {name: len(some) for name, some in found.items()}
     return Suite(
         tuple((file.name, file.digest) for file in files), tuple(items), items_hash(items), _weights(primary, counts),
-        counts,
+        counts, len(refused),
     )  # fmt: skip
 
 

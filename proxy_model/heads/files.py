@@ -1,9 +1,7 @@
 """A tagger on disk, complete in one folder and without pickle.
 
-    FOLDER/card.json            what it is, data hashes, held-out figures, its hash; written last
-    FOLDER/heads.safetensors    see `RewardHeads`
-    FOLDER/tokenizer.json       as it was given
-    FOLDER/backbone/            `proxy_model.files`: model.safetensors, config.json
+`card.json` (what it is, data hashes, held-out figures, its hash; written last), `heads.safetensors` (see
+`RewardHeads`), `tokenizer.json` (as it was given), `backbone/` (`proxy_model.files`: model.safetensors, config.json).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from proxy_model.heads.features import packed_features
 from proxy_model.heads.linear import Pairs, best_penalty, fit_categories, fit_ordinal, standardiser
 from proxy_model.heads.model import HeadsSpec, RewardHeads
 from proxy_model.heads.ordinal import level_targets, ordinal_nats
-from proxy_model.heads.pool import POOLINGS, Pooling, pooled_width
+from proxy_model.heads.pool import POOLINGS, Pooling
 from proxy_model.heads.tagger import Tagger, assembled
 from proxy_model.heads.texts import Reader, strings
 from proxy_model.heads.tune import Targets, tune

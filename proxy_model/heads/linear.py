@@ -13,8 +13,8 @@ from torch import Tensor
 
 from proxy_model.heads.ordinal import ordered, ordinal_nats, pair_nats, unordered
 
-PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3)
-STEPS = 100  # of L-BFGS
+PENALTIES = (0.003, 0.03, 0.3)
+STEPS = 60  # of L-BFGS
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def best_penalty(n: int, folds: Tensor, held_out_nats: Callable[[Tensor, Tensor,
 
 def _minimise(parameters: list[Tensor], loss: Callable[[], Tensor]) -> None:
     optimizer = torch.optim.LBFGS(
-        parameters, max_iter=STEPS, tolerance_grad=1e-7, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+        parameters, max_iter=STEPS, tolerance_grad=1e-6, tolerance_change=1e-9, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:

@@ -48,8 +48,14 @@ class Tagger:
 
     def predict(self, texts: list[str]) -> Prediction:
         """Figures of each text, which depend on it alone.  A text of nothing but space has low confidence."""
-        vectors = alone(self.model, self.reader.encode(texts), self.pooling)
-        return prediction(self.heads, vectors, np.array([not text.strip() for text in texts], dtype=bool))
+        vectors = alone(self.model, self.reader.encode(texts), self.pooling).to(self.heads.mean.device)
+        spec = self.heads.spec
+        above = torch.zeros(len(texts), len(spec.dimensions), spec.levels - 1, dtype=torch.float64)
+        p = torch.zeros(len(texts), len(spec.categories), dtype=torch.float64)
+        for row in range(len(texts)):  # a product's last bits depend on its number of rows
+            above[row : row + 1], p[row : row + 1] = self.heads.probabilities(vectors[row : row + 1])
+        blank = np.array([not text.strip() for text in texts], dtype=bool)
+        return assembled(above.numpy(), p.numpy(), self.heads.radius.tolist(), self.heads, blank)
 
 
 def _tensors(tagger: Tagger) -> Iterator[tuple[str, Tensor]]:
@@ -58,15 +64,11 @@ def _tensors(tagger: Tagger) -> Iterator[tuple[str, Tensor]]:
             yield f"{prefix}.{name}", value.detach().cpu().float().contiguous()
 
 
-def prediction(heads: RewardHeads, vectors: Tensor, blank: np.ndarray[Any, Any]) -> Prediction:
-    """Heads on vectors [n, F]; blank: bool[n], texts that say nothing."""
-    with torch.inference_mode():
-        above, p = heads.probabilities(vectors.to(heads.mean.device))
-    return assembled(above.double().cpu().numpy(), p.double().cpu().numpy(), heads.radius.tolist(), heads, blank)
-
-
 def assembled(above: Any, p: Any, radius: Any, heads: RewardHeads, blank: np.ndarray[Any, Any]) -> Prediction:
-    """P(level ≥ j) float64[n, D, L − 1], categories float64[n, C] and radii ([D] or [n, D]) as a Prediction."""
+    """P(level ≥ j) float64[n, D, L − 1], categories float64[n, C] and radii ([D] or [n, D]) as a Prediction.
+
+    blank: bool[n], texts that say nothing.
+    """
     value, top = above.sum(axis=2), heads.spec.levels - 1.0
     half = np.broadcast_to(np.asarray(radius, np.float64), value.shape)
     lo, hi = np.clip(value - half, 0.0, top), np.clip(value + half, 0.0, top)

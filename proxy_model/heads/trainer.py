@@ -144,14 +144,13 @@ def read_pairs(path: Path, data: TrainingSet, weight: float) -> dict[int, Pairs]
         name, better, worse = (row.get(key) for key in ("dimension", "better", "worse"))
         if name not in names:
             raise UsageError(f"{path}:{number}: unknown score {name!r:.80}", f"scores: {', '.join(names)}")
-        for one in (better, worse):
-            if one not in place:
+        sides = found.setdefault(names.index(name), ([], []))
+        for one, side in zip((better, worse), sides, strict=True):
+            if not isinstance(one, str) or one not in place:
                 raise UsageError(f"{path}:{number}: {one!r:.80} is no labelled document", "pairs are of labelled ones")
+            side.append(place[one])
         if better == worse:
             raise UsageError(f"{path}:{number}: {better!r:.80} is compared with itself")
-        sides = found.setdefault(names.index(name), ([], []))
-        sides[0].append(place[better])
-        sides[1].append(place[worse])
     return {score: Pairs(torch.tensor(a), torch.tensor(b), weight) for score, (a, b) in found.items()}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ def tune(
     model.eval()
 
 
-def _groups(model: ProxyLM, heads: RewardHeads) -> list[dict[str, object]]:
+def _groups(model: ProxyLM, heads: RewardHeads) -> list[dict[str, Any]]:
     model.requires_grad_(True)
     if model.head is not None:
         model.head.requires_grad_(False)  # no token is predicted here
@@ -82,7 +83,7 @@ def _groups(model: ProxyLM, heads: RewardHeads) -> list[dict[str, object]]:
     return [
         {"params": [one for one in body if one.dim() > 1], "weight_decay": DECAY},
         {"params": [one for one in body if one.dim() < 2] + list(heads.parameters()), "weight_decay": 0.0},
-    ]  # type: ignore[return-value]
+    ]
 
 
 def _epoch(lengths: Sequence[int], pairs: dict[int, Pairs], budget: int, seed: int, epoch: int) -> Iterator[Batch]:

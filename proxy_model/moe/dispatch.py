@@ -53,8 +53,8 @@ def _spread(x: Tensor, order: Tensor, k: int) -> Tensor:
 def _gather(rows: Tensor, inverse: Tensor, kept: Tensor | None, k: int) -> Tensor:
     """Sums in float32 at least, choice by choice.
 
-    A forward of an autograd function must not end in a cast that changes nothing, nor in an in-place operation: compiled
-    by torch 2.11 its gradient is 0, without a word (test_compiles_whole_and_equals_eager).
+    A forward of an autograd function must not end in a cast that changes nothing, nor in an in-place operation:
+    compiled by torch 2.11 its gradient is 0, without a word (test_compiles_whole_and_equals_eager).
     """
     wide = torch.promote_types(rows.dtype, torch.float32)
     total: Tensor | None = None

@@ -21,25 +21,24 @@ import torch
 from numpy.typing import NDArray
 
 from curation.pipeline.errors import UsageError
-from packing.layout.manifest import Manifest
 from packing.loader.dataset import PackedDataset
 from proxy_model.config import flops
 from proxy_model.dist import Ranks, started
 from proxy_model.dist.parallel import gathered
 from proxy_model.files import save_state
 from proxy_model.model import ProxyLM
-from proxy_model.moe import ExpertUsage
 from proxy_model.train import checkpoint, data
 from proxy_model.train.devices import open_device, peak_flops, reproducible
 from proxy_model.train.held_out import HeldOut, Score, nats_of, of_rows, scores
 from proxy_model.train.listener import Listener, Silent
 from proxy_model.train.log import Log
-from proxy_model.train.optim import Optimizers, Weights
+from proxy_model.train.optim import Optimizers
+from proxy_model.train.running import Run, no_usage, restore, state_of, tensors_of
 from proxy_model.train.settings import TrainSettings, run_id
 from proxy_model.train.spikes import Watch
 from proxy_model.train.step import Done, take_step
 from proxy_model.train.tally import Tally, read_groups
-from proxy_model.train.together import check_ranks, everywhere, fold, own_sequences, spread, take_usage
+from proxy_model.train.together import check_ranks, everywhere, fold, own_sequences, spread
 from proxy_model.train.token_table import Step
 
 CONFIG, FINAL = "config.json", "final"
@@ -59,27 +58,6 @@ class Trained:
     skipped: int
     seconds: float  # of this process
     model: ProxyLM = field(repr=False)
-
-
-@dataclass(eq=False)
-class _Run:
-    """What the loop holds."""
-
-    settings: TrainSettings
-    dataset: PackedDataset
-    order: data.Rows
-    plan: list[Step]
-    held: HeldOut | None
-    identity: dict[str, Any]
-    device: torch.device
-    ranks: Ranks
-    model: ProxyLM
-    weights: Weights
-    optimizers: Optimizers
-    watch: Watch
-    tally: Tally
-    usage: ExpertUsage  # since the last look
-    log: Log
 
 
 def train_model(
@@ -116,7 +94,7 @@ def check(settings: TrainSettings, dataset: PackedDataset) -> None:
 def _open(
     settings: TrainSettings, held: HeldOut | None, device: torch.device, ranks: Ranks,
     byte_lengths: NDArray[np.uint32] | None,
-) -> _Run:  # fmt: skip
+) -> Run:  # fmt: skip
     dataset = data.open_shards(settings.shards)
     check(settings, dataset)
     manifest = dataset.manifest
@@ -136,15 +114,15 @@ def _open(
     identity = settings.identity(manifest.root, held.digest() if held else "")
     model = ProxyLM(settings.model, settings.seeds.init).to(device)
     weights = spread(settings, model, ranks)
-    return _Run(
+    return Run(
         settings, dataset, order, plan, held, identity, device, ranks, model, weights,
         Optimizers(weights, settings.optimizer, settings.lr), Watch(settings.policy),
-        Tally(manifest, read_groups(dataset.directory)), _no_usage(settings, manifest, device),
+        Tally(manifest, read_groups(dataset.directory)), no_usage(settings, manifest, device),
         Log(settings.folder, ranks.first),
     )  # fmt: skip
 
 
-def _start(run: _Run, resume: bool, listener: Listener) -> int:
+def _start(run: Run, resume: bool, listener: Listener) -> int:
     """Number of steps that are done; the folder is ready afterwards."""
     folder = run.settings.folder
     there = checkpoint.found(folder)
@@ -158,15 +136,15 @@ def _start(run: _Run, resume: bool, listener: Listener) -> int:
         _write_json(folder / CONFIG, _described(run))
     if not (resume and there):
         return 0
-    found = checkpoint.load(there[-1], _tensors(run), run.ranks)
+    found = checkpoint.load(there[-1], tensors_of(run), run.ranks)
     checkpoint.check_identity(there[-1], found.state["identity"], run.identity)
-    _restore(run, found)
+    restore(run, found)
     run.log.go_back(found.steps)
     listener.note(f"goes on after step {found.steps} ({there[-1]})")
     return found.steps
 
 
-def _one(run: _Run, step: Step, listener: Listener) -> None:
+def _one(run: Run, step: Step, listener: Listener) -> None:
     settings, manifest = run.settings, run.dataset.manifest
     began = time.perf_counter()
     rows = run.order.take(own_sequences(step, run.ranks))
@@ -187,10 +165,10 @@ def _one(run: _Run, step: Step, listener: Listener) -> None:
     if last or (settings.checkpoint_every and number % settings.checkpoint_every == 0):
         run.log.flush()
         fold(run.tally, run.ranks)
-        checkpoint.save(settings.folder, number, _tensors(run), _state(run), settings.keep, run.ranks)
+        checkpoint.save(settings.folder, number, tensors_of(run), state_of(run), settings.keep, run.ranks)
 
 
-def _record(run: _Run, step: Step, done: Done, seen: int, factor: float, seconds: float, listener: Listener) -> None:
+def _record(run: Run, step: Step, done: Done, seen: int, factor: float, seconds: float, listener: Listener) -> None:
     tokens = step.sequences * run.dataset.manifest.sequence_length
     one_gpu = peak_flops(run.device)
     peak = None if one_gpu is None else one_gpu * run.ranks.world
@@ -212,7 +190,7 @@ def _record(run: _Run, step: Step, done: Done, seen: int, factor: float, seconds
         )
 
 
-def _look(run: _Run, number: int, seen: int, listener: Listener) -> None:
+def _look(run: Run, number: int, seen: int, listener: Listener) -> None:
     """Bits per byte of held-out and training text, and what the experts did since the last look."""
     fold(run.tally, run.ranks)
     found = {"training": run.tally.take()}
@@ -234,45 +212,10 @@ def _look(run: _Run, number: int, seen: int, listener: Listener) -> None:
                 "experts", step=number, layer=row["layer"], source=row["source"], expert=expert, chosen=chosen,
                 dropped=dropped, tokens=row["tokens"], entropy=row["entropy"],
             )  # fmt: skip
-    run.usage = _no_usage(run.settings, run.dataset.manifest, run.device)
+    run.usage = no_usage(run.settings, run.dataset.manifest, run.device)
 
 
-def _no_usage(settings: TrainSettings, manifest: Manifest, device: torch.device) -> ExpertUsage:
-    return ExpertUsage(settings.model.layers, settings.model.experts, manifest.sources, device)
-
-
-def _tensors(run: _Run) -> dict[str, torch.Tensor]:
-    made = {f"weight.{name}": one for name, one in run.weights.masters.items()}
-    made |= {f"buffer.{name}": one for name, one in run.model.named_buffers() if name in run.model.state_dict()}
-    made |= {f"usage.{name}": one for name, one in everywhere(run.usage, run.ranks).items()}
-    made |= {f"optimizer.{name}": one for name, one in run.optimizers.state().items()}
-    return made | checkpoint.random_states(run.device)
-
-
-def _state(run: _Run) -> dict[str, Any]:
-    return {"identity": run.identity, "watch": run.watch.state(), "tally": run.tally.state()}
-
-
-def _restore(run: _Run, found: checkpoint.Checkpoint) -> None:
-    def under(prefix: str) -> dict[str, torch.Tensor]:
-        return {name.removeprefix(prefix): one for name, one in found.tensors.items() if name.startswith(prefix)}
-
-    with torch.no_grad():
-        for name, one in under("weight.").items():
-            run.weights.masters[name].copy_(one)
-        buffers = dict(run.model.named_buffers())
-        for name, one in under("buffer.").items():
-            buffers[name].copy_(one)
-        take_usage(run.usage, under("usage."), run.ranks)
-    run.weights.publish()
-    run.optimizers.load_state(under("optimizer."))
-    for key, value in found.state["watch"].items():
-        setattr(run.watch, key, value)
-    run.tally.load_state(found.state["tally"] if run.ranks.first else [])
-    checkpoint.set_random_states(found.tensors, run.device)
-
-
-def _finished(run: _Run, seconds: float) -> Trained:
+def _finished(run: Run, seconds: float) -> Trained:
     settings, log = run.settings, run.log
     with torch.no_grad():  # the final model has the fp32 values
         if run.weights.masters is not run.weights.live:
@@ -301,7 +244,7 @@ def _finished(run: _Run, seconds: float) -> Trained:
     )  # fmt: skip
 
 
-def _described(run: _Run) -> dict[str, Any]:
+def _described(run: Run) -> dict[str, Any]:
     manifest = run.dataset.manifest
     gpu = torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else None
     return {

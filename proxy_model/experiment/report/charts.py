@@ -52,7 +52,8 @@ def verdict_bar(
     far = 1.12 * max(abs(values[1]), abs(values[2]), reach, bound)
     x = {"type": "quantitative", "scale": {"domain": [-far, far], "nice": False}}
     axis = {"title": f"{unit.name}, {display.name(candidate, LABEL)} against {display.name(baseline, LABEL)}",
-            "tickCount": 6, "domain": False, "labelExpr": SIGNED, "labelOverlap": True, "grid": False, "labelFontSize": 12,
+            "tickCount": 6, "domain": False, "labelExpr": SIGNED, "labelOverlap": True,
+            "grid": False, "labelFontSize": 12,
             "titleFontSize": 12}  # fmt: skip
     y = {"type": "quantitative", "axis": None, "scale": {"domain": [0, 1], "nice": False}}
     tall = {"zero": 0.0, "top": 0.66}

@@ -12,7 +12,7 @@ from curation.pipeline.shards import write_atomic
 from proxy_model.experiment.report import charts
 from proxy_model.experiment.report.page import page_environment, page_source
 from proxy_model.experiment.report.units import unit_of
-from proxy_model.experiment.screen import ABOVE, LEVEL, NOISE, STEADY, USEFUL, Line, Screen
+from proxy_model.experiment.screen_result import ABOVE, LEVEL, NOISE, STEADY, USEFUL, Line, Screen
 
 JSON, PAGE = "screen.json", "screen.html"
 MARKS = {"use": "✓ use", "weak": "~ weak", "noise": "✕ noise"}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from curation.pipeline.errors import UsageError
-from proxy_model.evaluate.metrics import METRICS
+from proxy_model.evaluate.metrics import METRICS, chance, item_scores
 from proxy_model.evaluate.table import header_of, read_table
 from proxy_model.experiment.report.units import Unit, unit_of
 from proxy_model.experiment.scores import RunScores, ScoreMatrix, score_matrix
@@ -46,6 +46,17 @@ def load_runs(folder: Path, runs: Sequence[Mapping[str, Any]]) -> list[RunScores
         table = read_table(path)
         made.append(RunScores(run["arm"], run["number"], str(header_of(table).get("items", "")), table))
     return made
+
+
+def guesses(run: RunScores, metric: str) -> dict[str, float]:
+    """Score of a guess by benchmark; empty for a metric that has none."""
+    scores = item_scores(run.table)
+    values = chance(metric, scores.options, scores.kind)
+    found = {}
+    for name in dict.fromkeys(scores.benchmark.tolist()):
+        here = scores.benchmark == name
+        found[name] = float(np.average(values[here], weights=scores.weight[here]))
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def readings(

@@ -194,7 +194,7 @@ def _guardrail_words(experiment: Experiment, comparison: Comparison, label: str)
     lead = "But" if label in ("superior", "non_inferior", "equivalent") else "Also"
     said = []
     if broken:
-        said.append(f"{lead} {_listed(broken)} got worse by more than allowed.")
+        said.append(f"{lead} a guardrail is broken: {_listed(broken)}.")
     if unproven:
         said.append(f"Not shown to be unharmed: {_listed(unproven)}.")
     return said

@@ -98,6 +98,7 @@ def test_an_aa_looks_at_every_split_and_measures_sigma() -> None:
     found = analyse(matrix, "random", 0)
     assert found.splits == 35 and found.exact
     assert found.sigma_seed == pytest.approx(float(np.std(matrix.y.mean(1), ddof=1)))
+    assert found.components.sigma_seed == pytest.approx(max(found.sigma_seed, found.item_noise))
     assert found.item_noise == pytest.approx(0.05 / 20, rel=0.1)
     means = matrix.y.mean(1)
     assert found.largest == pytest.approx(max(abs(means[list(s)].sum() * 2 - means.sum()) / 4 for s in _halves(8)))

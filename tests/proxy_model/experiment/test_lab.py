@@ -18,6 +18,8 @@ pytest.importorskip("torch")
 
 from curation.pipeline.errors import UsageError
 from proxy_model.experiment.actions import lock_command, progress, report_command, run_command, status_command
+from proxy_model.experiment.arms import build_arms, check_arms
+from proxy_model.experiment.consumption import planned
 from proxy_model.experiment.looks import LookRefused, missing, taken
 from proxy_model.experiment.noise_actions import aa_command, plan_command
 from proxy_model.experiment.registry import read
@@ -130,6 +132,26 @@ def test_status_shows_progress_and_no_result(world: Path, finished: Path, capsys
     assert "planned looks at 3:3" in shown and "noisy" in shown
     assert not any(word in shown for word in ("norm_prob", "p =", "superior", "estimate"))
     assert [row["finished"] for row in progress(load_experiment(finished))] == [3, 3]
+
+
+def test_an_ablation_holds_documents_with_all_their_copies(world: Path) -> None:
+    path = ab(world, "small", set={"mix.budget": 60_000, "mix.ablation": {"tokens": 16_000}})
+    arms = build_arms(load_experiment(path), quiet=True)
+    arm = arms["noisy"]
+    assert 16_000 * 0.9 < arm.tokens < 16_000 * 1.15 and arm.mix["ablation"]["matched"]
+    docs = planned(Path(arm.shards)).copies
+    assert docs == pytest.approx({str(n): share for n, share in enumerate(arm.mix["repeats"]["final"]) if share})
+    assert check_arms(arms) is None
+    with pytest.raises(UsageError, match="some would repeat without being planned"):
+        build_arms(load_experiment(path, ["train.tokens=40K"]), quiet=True)
+
+
+def test_a_lock_after_the_first_run_says_so(copied: Path) -> None:
+    (load_experiment(copied).folder / "lock.json").unlink()
+    with pytest.raises(UsageError, match="has runs but no lock"):
+        lock(copied)
+    lock(copied, amend=True)
+    assert "locked after the first run" in report(copied)["amended"]
 
 
 def test_looks_are_taken_as_planned_and_a_decision_ends_the_experiment(

@@ -18,7 +18,8 @@ from tests.proxy_model.evaluate.examples import VOCABULARY, saved_tokenizer
 from tests.proxy_model.model.small import small
 from tests.quality.student.examples import labelled_rows
 
-MAX_TOKENS = 96
+MAX_TOKENS = 64
+OPTIONS = HeadsOptions(max_tokens=MAX_TOKENS, pooling="both", folds=2)
 CATEGORIES = ("food", "natural_science", "law_crime")
 
 
@@ -60,7 +61,7 @@ def training_set(n: int = 120, seed: int = 0) -> TrainingSet:
 
 @cache
 def fitted() -> Fitted:
-    return fit_tagger(training_set(), backbone(), reader(), HeadsOptions(max_tokens=MAX_TOKENS, pooling="both"))
+    return fit_tagger(training_set(), backbone(), reader(), OPTIONS)
 
 
 def sequences(*lengths: int, seed: int = 0) -> list[Tensor]:

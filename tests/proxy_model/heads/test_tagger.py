@@ -13,17 +13,18 @@ import torch
 
 from curation.pipeline.errors import CurateError, UsageError
 from proxy_model.heads.files import CARD, HEADS, load_tagger, save_tagger
-from proxy_model.heads.fit import HeadsOptions, fit_tagger
+from proxy_model.heads.fit import fit_tagger
 from proxy_model.heads.texts import Reader, check_vocabulary
 from quality.analysis.metrics import spearman
 from quality.rubric.rubric import DIMENSIONS, load_rubric
 from quality.tagging.labeler import open_labeler
 from quality.tagging.tag import TAG_SCHEMA, Chunking, tag
-from tests.proxy_model.heads.made import MAX_TOKENS, backbone, fitted, reader, rows, tokenizer, training_set
+from tests.proxy_model.heads.made import MAX_TOKENS, OPTIONS, backbone, fitted, reader, rows, tokenizer, training_set
 
 HOSTILE = {
     "empty": "", "space": " \n\t ", "one character": "x" * 1_000_000, "null characters": "\0" * 500,
-    "digits": "0123456789" * 5_000, "unspaced": "漢字" * 20_000, "special": "<|endoftext|>" * 50, "emoji": "👩‍👩‍👧‍👧" * 300,
+    "digits": "0123456789" * 5_000, "unspaced": "漢字" * 20_000, "special": "<|endoftext|>" * 50,
+    "emoji": "👩‍👩‍👧‍👧" * 300,
 }  # fmt: skip
 
 
@@ -69,8 +70,7 @@ def test_files_hold_the_whole_tagger(folder: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    options = HeadsOptions(max_tokens=MAX_TOKENS, pooling="both")
-    save_tagger(fit_tagger(training_set(), backbone(), reader(), options).tagger, tmp_path / "again")
+    save_tagger(fit_tagger(training_set(), backbone(), reader(), OPTIONS).tagger, tmp_path / "again")
     assert digests(tmp_path / "again") == digests(folder)
 
 

@@ -45,7 +45,7 @@ def train(folder: Path, out: Path, model: str, *settings: str) -> object:
 
 
 def test_train_then_tag(folder: Path, tmp_path: Path) -> None:
-    done = train(folder, tmp_path / "tagger", f"proxy:{folder / 'run'}", "max_tokens=64", "pooling=mean", "folds=3")
+    done = train(folder, tmp_path / "tagger", f"proxy:{folder / 'run'}", "max_tokens=64", "pooling=mean", "folds=2")
     assert done.exit_code == 0, done.output  # type: ignore[attr-defined]
     told = orjson.loads(done.stdout)  # type: ignore[attr-defined]
     card = orjson.loads((tmp_path / "tagger" / "card.json").read_bytes())
@@ -80,6 +80,15 @@ def test_mistakes_are_told_with_exit_code_2(folder: Path, tmp_path: Path, model:
     done = train(folder, tmp_path / "tagger", model, setting)
     assert done.exit_code == 2 or isinstance(done.exception, UsageError)  # type: ignore[attr-defined]
     assert told in (done.output + str(done.exception))  # type: ignore[attr-defined]
+
+
+def test_options_of_tier_0_are_refused_beside_another_trainer(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        build(),
+        ["quality", "train", str(folder / "labels.jsonl"), "--documents", str(folder / "docs.jsonl"),
+         "--out", str(tmp_path / "tagger"), "--model", "proxy:pico", "--word-bits", "12"],
+    )  # fmt: skip
+    assert "tier 0" in done.output + str(done.exception)
 
 
 def test_backbones_are_runs_models_and_presets(folder: Path) -> None:
