@@ -1,8 +1,9 @@
 """Lightning attention: is it right, does it repeat, and how fast is it beside its rivals?
 
-On a CUDA machine: `kernels_gpu.py` (about four minutes) → results/kernels_<gpu>.json.  Everywhere else: the offline
-build of every table entry for sm_80, sm_90 and sm_100, and, on one thread, the tiled torch path against a quadratic
-formula a document and against transformers' MiniMaxLightningAttention, forward and backward → results/kernels_cpu.json.
+On a CUDA machine: `kernels_gpu.py` → results/kernels_<gpu>.json; no further shape is begun after --budget seconds.
+Everywhere else: the offline build of every table entry for sm_80, sm_90 and sm_100, and, on one thread, the tiled torch
+path against a quadratic formula a document and against transformers' MiniMaxLightningAttention, forward and backward →
+results/kernels_cpu.json.
 
     python benchmarks/kernels.py [--budget SECONDS]
 """

@@ -48,7 +48,8 @@ def measure(config: ModelConfig, tokens: int, device: str, rounds: int = 15, war
     experts, dense = MoE(config), FeedForward(config.width, twin.dense_width or 0)
     layers = _ratio(_timed(experts.to(device, dtype), x, upstream), _timed(dense.to(device, dtype), x, upstream),
                     device, rounds, warm)  # fmt: skip
-    model = ProxyLM(replace(config, vocab_size=64)).to(device, dtype)
+    first = replace(config, vocab_size=64, layers=1, pattern=config.pattern[:1])  # enough to make a context
+    model = ProxyLM(first).to(device, dtype)
     length = min(tokens, 1024)
     context = model.context(packed_sequences([torch.zeros(length, dtype=torch.int64)] * (tokens // length), device))
     blocks = _ratio(

@@ -1,9 +1,10 @@
-"""How fast models train: `python benchmarks/train.py` on a CUDA machine (4 minutes), or on a CPU against transformers.
+"""How fast models train: `python benchmarks/train.py` on a CUDA machine, or on a CPU against transformers.
 
 CUDA   first: a packed batch gives the nats of its documents one by one, and a repeated run the same losses, bit by bit.
        Then tokens/s and MFU of nano, s and m; the hybrid against an all-softmax twin over document lengths 1,024 to
        65,536 (MiniMax-01, figure 8: the hybrid should be flat); time of layers and blocks with experts over
-       dense ones of equal active FLOPs (moe_overhead.py).  bf16, fp32 masters, AdamW, steps of `curate proxy train`.
+       dense ones of equal active FLOPs (moe_overhead.py).  bf16, fp32 masters, AdamW, steps of `curate proxy train`,
+       under the same deterministic algorithms.
 CPU    pico against transformers' MiniMax of the same shape, weights and batches, alternating, CPU seconds of whole
        optimizer steps in fp32 on one thread; losses are compared in the same run.  One document a row, because
        transformers does not separate documents in its linear layers.
@@ -37,7 +38,7 @@ from proxy_model.loss import token_nats
 from proxy_model.model import ProxyLM
 from proxy_model.moe import ExpertUsage
 from proxy_model.packed import packed_from, packed_sequences
-from proxy_model.train.devices import peak_flops
+from proxy_model.train.devices import peak_flops, reproducible
 from proxy_model.train.held_out import shifted
 from proxy_model.train.optim import Optimizers, Weights
 from proxy_model.train.settings import Optimizer
@@ -252,6 +253,7 @@ if __name__ == "__main__":
     parser.add_argument("--cpu", action="store_true", help="the CPU comparison even where there is CUDA")
     given = parser.parse_args()
     if torch.cuda.is_available() and not given.cpu:
-        on_cuda(given.only)
+        with reproducible(torch.device("cuda"), 1):
+            on_cuda(given.only)
     else:
         on_cpu(given.steps, given.length)

@@ -94,10 +94,10 @@ def fit_command(folder: Path, *, probe: int, smallest: str | None, largest: str,
     sizes = []
     for option, value in (("--smallest", smallest), ("--largest", largest)):
         number = None if value is None else count_of(value)
-        if number is not None and not isinstance(number, int) and not str(number).isdigit():
+        if number is not None and (not str(number).isdigit() or int(number) < 1):
             raise UsageError(f"{option} {value!r} is no number of tokens", "write for example 64k or 16M")
         sizes.append(None if number is None else int(number))
-    found = fit_run(folder, probe=probe, smallest=sizes[0], largest=sizes[1] or 1)
+    found = fit_run(folder, probe=probe, smallest=sizes[0], largest=sizes[1] or 0)
     if as_json:
         print_json(found)
         return

@@ -7,7 +7,8 @@ followed by a mixture of experts.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -103,6 +104,9 @@ def model_config(**values: Any) -> ModelConfig:
         heads = values["heads"]
         groups = [g for g in range(1, KV_GROUP + 1) if isinstance(heads, int) and heads > 0 and heads % g == 0]
         complete.setdefault("kv_heads", heads // max(groups) if groups else heads)
+    for name in ("layers", "head_dim"):  # others follow from them
+        if name in values:
+            _whole(name, values[name])
     if "head_dim" in values:
         complete.setdefault("rotary_dim", values["head_dim"] // 2)
     if "layers" in values:
@@ -110,8 +114,12 @@ def model_config(**values: Any) -> ModelConfig:
     missing = [f.name for f in fields(ModelConfig) if f.default is MISSING and f.name not in complete]
     if missing:
         raise ModelConfigError(f"the model lacks {', '.join(missing)}", "give them, or start from a preset")
+    if not isinstance(complete["pattern"], Sequence) or isinstance(complete["pattern"], str):
+        raise ModelConfigError(f"pattern is {complete['pattern']!r}", "give a list with lightning or softmax a layer")
     complete["pattern"] = tuple(complete["pattern"])
-    if isinstance(complete.get("factors"), Mapping):
+    if complete.get("factors") is not None and not isinstance(complete["factors"], Factors):
+        if not isinstance(complete["factors"], Mapping):
+            raise ModelConfigError(f"factors is {complete['factors']!r}", "give all six factors by name")
         _known(complete["factors"], Factors)
         try:
             complete["factors"] = Factors(**complete["factors"])
@@ -134,12 +142,31 @@ def _known(values: Mapping[str, Any], record: type) -> None:
             raise ModelConfigError(f"{key!r} is no key of a model", remedy)
 
 
+def _whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
+        raise ModelConfigError(f"{name} is {value!r:.80}", "give a whole number of at least 1 (below 2^31)")
+
+
+def _real(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ModelConfigError(f"{name} is {value!r:.80}", "give a number (YAML reads 1e-5 as text: write 1.0e-5)")
+
+
 def _check(c: ModelConfig) -> None:
     sizes = ("vocab_size", "width", "layers", "heads", "head_dim", "kv_heads", "experts", "experts_per_token")
     for name in (*sizes, "expert_width"):
-        value = getattr(c, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ModelConfigError(f"{name} is {value!r}", "give a whole number of at least 1")
+        _whole(name, getattr(c, name))
+    if c.dense_width is not None:
+        _whole("dense_width", c.dense_width)
+    for name in ("rope_base", "norm_eps", "aux_weight", "z_weight", "bias_rate"):
+        _real(name, getattr(c, name))
+    if c.capacity_factor is not None:
+        _real("capacity_factor", c.capacity_factor)
+    if c.factors is not None:
+        for name, value in asdict(c.factors).items():
+            _real(name, value)
+    if not isinstance(c.tied, bool):
+        raise ModelConfigError(f"tied is {c.tied!r:.80}", "say true or false")
     demands = [
         (c.heads % c.kv_heads == 0, f"kv_heads {c.kv_heads} does not divide heads {c.heads}"),
         (c.head_dim % 2 == 0, f"head_dim {c.head_dim} is odd; RoPE rotates pairs"),
@@ -156,7 +183,6 @@ def _check(c: ModelConfig) -> None:
         (c.aux in get_args(Aux), f"aux {c.aux!r} is none of {', '.join(get_args(Aux))}"),
         (c.factors is None or c.norm == "deepnorm", "factors belong to deepnorm; prenorm has none"),
         (c.capacity_factor is None or c.capacity_factor > 0, f"capacity_factor {c.capacity_factor} is not positive"),
-        (c.dense_width is None or c.dense_width > 0, f"dense_width {c.dense_width} is not positive"),
         (c.rope_base > 1, f"rope_base {c.rope_base} is not above 1"),
         (c.norm_eps > 0, f"norm_eps {c.norm_eps} is not positive"),
         (min(c.aux_weight, c.z_weight, c.bias_rate) >= 0, "aux_weight, z_weight and bias_rate must not be negative"),

@@ -115,7 +115,7 @@ def ladder(
 
 @group.command(epilog="Example: curate proxy export runs/proxy-demo hf-model")
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="a training run, or one of its checkpoints")],
+    checkpoint: Annotated[Path, typer.Argument(help="a finished training run, or a saved model")],
     out: Annotated[Path, typer.Argument(help="folder to write")],
     to: Annotated[str, typer.Option(help="hf: a MiniMax checkpoint of transformers")] = "hf",
     allow_lossy: Annotated[
@@ -123,7 +123,7 @@ def export(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write a trained model for transformers, with its tokenizer where the run has one."""
+    """Write a trained model for transformers, with the tokenizer of the run that packed its shards."""
     from proxy_model.hf.action import export_command
 
     export_command(checkpoint, out, to, allow_lossy=allow_lossy, as_json=json)

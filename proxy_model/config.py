@@ -52,7 +52,7 @@ def preset(name: str, **overrides: Any) -> ModelConfig:
         remedy = f"did you mean {near[0]}?" if near else f"known presets: {', '.join(_LADDER)}"
         raise ModelConfigError(f"there is no preset {name!r}", remedy)
     values = {**dict(zip(_COLUMNS, _LADDER[name], strict=True)), "experts_per_token": 2, **overrides}
-    if name == "pico":  # too few layers for 7:1
+    if name == "pico" and isinstance(values["layers"], int):  # too few layers for 7:1
         values.setdefault("pattern", hybrid(values["layers"], period=2))
     return model_config(**values)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
@@ -27,10 +28,14 @@ RESULT = "critical_batch.json"
 def fit_run(folder: Path, *, probe: int, smallest: int | None, largest: int) -> dict[str, Any]:
     """The answer, also written as critical_batch.json.  Raises UsageError: no run there, too few checkpoints."""
     try:
-        described = json.loads((folder / CONFIG).read_text())
+        described = checkpoint.read_run(folder / CONFIG)
         steps = pq.read_table(folder / "steps.parquet")
     except FileNotFoundError as error:
-        raise UsageError(f"{error.filename} is not there", "name the folder of a run of `curate proxy train`") from None
+        missing = error.filename or folder / "steps.parquet"  # pyarrow's error names no file
+        raise UsageError(f"{missing} is not there", "name the folder of a run of `curate proxy train`") from None
+    except (OSError, pa.ArrowException) as error:
+        said = str(error).partition("\n")[0]
+        raise UsageError(f"{folder}: {said}", "name the folder of a run of `curate proxy train`") from None
     steps = steps.filter(np.logical_not(np.asarray(steps["skipped"])))
     tokens, losses = steps["tokens"].to_pylist(), steps["loss"].to_pylist()
     with reproducible(torch.device("cpu"), described["threads"]):

@@ -142,6 +142,8 @@ def _record(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         remedy = "a checkpoint of transformers is loaded with proxy_model.hf.load_hf"
         raise ModelFileError(f"{path} does not describe a model of this project (format {FORMAT})", remedy)
+    if not isinstance(record.get("model"), dict) or not isinstance(record.get("extra", {}), dict):
+        raise ModelFileError(f"{path} is damaged: 'model' and 'extra' have to be objects", "copy the checkpoint again")
     return record
 
 
@@ -155,7 +157,10 @@ def _read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
         raise ModelFileError(f"{folder} has no {WEIGHTS}", "copy the checkpoint again") from None
     except SafetensorError as error:
         raise ModelFileError(f"{path} is damaged: {error}", "copy the checkpoint again") from None
-    written = from_json(json.loads(metadata["config"])) if "config" in metadata else config
+    try:
+        written = from_json(json.loads(metadata["config"])) if "config" in metadata else config
+    except (ValueError, TypeError) as error:
+        raise ModelFileError(f"{path}: its own config is unreadable: {error}", "copy the checkpoint again") from None
     if written != config:
         raise ModelFileError(
             f"{path} was written for another config than {CONFIG} beside it: {differences(written, config)}",

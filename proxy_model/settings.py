@@ -21,6 +21,7 @@ from curation.pipeline.registry import suggest
 from packing.layout.files import MANIFEST
 from packing.layout.manifest import LayoutError, Manifest
 from proxy_model.config import ModelConfig, ModelConfigError, params, preset
+from proxy_model.numbers import Real, not_finite
 from proxy_model.train.schedule import Schedule
 from proxy_model.train.settings import Optimizer, Seeds, TrainSettings
 from proxy_model.train.spikes import Policy
@@ -48,8 +49,8 @@ class OptimizerConfig(Frozen):
     betas: Annotated[tuple[float, float], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = (
         0.9, 0.95,
     )  # fmt: skip
-    weight_decay: float = Field(0.1, ge=0, description="not of embeddings, head and norms")
-    muon_lr: float = Field(0.02, gt=0, description="of the matrices, with kind: muon")
+    weight_decay: Real = Field(0.1, ge=0, description="not of embeddings, head and norms")
+    muon_lr: Real = Field(0.02, gt=0, description="of the matrices, with kind: muon")
 
 
 class SeedsConfig(Frozen):
@@ -103,12 +104,12 @@ class ProxyConfig(Frozen):
     epochs: float | None = Field(None, gt=0, description="of the shards; 1 unless `tokens` says otherwise")
     batch: Count | list[BatchRow] | None = Field(None, description="tokens a step, or a table of {from, batch}")
     micro_batch: int | None = Field(None, ge=1, description="sequences of one forward pass; default: the whole step")
-    lr: float | None = Field(None, gt=0, description="peak learning rate; default by active parameters")
+    lr: Real | None = Field(None, gt=0, description="peak learning rate; default by active parameters")
     schedule: Literal["wsd", "paper"] = "wsd"
     warmup: Tokens | None = Field(None, description="tokens; default: one a parameter, at most a tenth of the run")
     decay: float = Field(0.2, ge=0, le=1, description="share of the run that falls linearly to 0 (wsd)")
     optimizer: OptimizerConfig = OptimizerConfig()
-    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: none")
+    clip: Real = Field(1.0, ge=0, description="largest norm of the gradient; 0: none")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 keeps fp32 master weights")
     seed: int = Field(17, ge=0, lt=2**63, description="the one seed; `seeds` are numbers of runs under it")
     seeds: SeedsConfig = SeedsConfig()
@@ -151,6 +152,12 @@ def load_settings(path: Path, overrides: list[str] | None = None) -> Request:
     located = read_yaml(path)
     for text in overrides or []:
         _override(located.value, text)
+    infinite = [
+        ConfigProblem(str(path), located.line(keys), ".".join(map(str, keys)), "not a finite number")
+        for keys in not_finite(located.value)  # orjson would write null: the default, without a word
+    ]
+    if infinite:
+        raise ConfigError(infinite)
     try:
         encoded = orjson.dumps(located.value)
     except TypeError as error:  # dates, sets, binary: YAML types that JSON has not

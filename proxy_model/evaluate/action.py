@@ -14,7 +14,7 @@ from typing import Any, cast
 import typer
 
 from curation.commands.output import print_json, print_line, print_table
-from curation.pipeline.errors import UsageError
+from curation.pipeline.errors import UsageError, explain_os_error
 from curation.pipeline.registry import suggest
 from curation.text.display import name
 from proxy_model.evaluate.items import Item, ItemError, subset, with_clusters, with_examples
@@ -133,6 +133,8 @@ def _check(request: Request) -> None:
         raise UsageError("--limit must be 1 or more")
     if request.shots and request.pool is None:
         raise UsageError("examples need a pool of solved items", "name it with --pool")
+    if request.out is not None and request.out.is_dir():
+        raise UsageError(f"--out {request.out} is a folder", "name a Parquet file")
     if request.out is not None and not request.out.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {request.out.absolute().parent} for {request.out.name}")
 
@@ -166,8 +168,13 @@ def _texts(path: Path) -> Iterator[str]:
                 yield text
         return
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", errors="replace") as file:
-        yield file.read()
+    try:
+        with opener(path, "rt", encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except (OSError, EOFError) as error:
+        said = explain_os_error(error) if isinstance(error, OSError) else str(error)
+        raise UsageError(f"--haystack {path}: {said}", "name a text file, or JSON lines with `text`") from None
+    yield text
 
 
 def _print(found: list[Estimate], header: dict[str, Any], files: list[ItemFile], request: Request) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,10 @@ def open_model(
     if not path.is_dir():
         raise UsageError(f"{path} is no folder of a model")
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if where.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here", "--device cpu")
+    if re.fullmatch(r"cpu|cuda(:\d+)?", where) is None:
+        raise UsageError(f"no device is called {where!r}", "--device cpu, cuda or cuda:1")
+    if where.startswith("cuda") and int(where.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise UsageError(f"there is no CUDA device {where} here", "--device cpu")
     if dtype is not None and dtype not in DTYPES:
         raise UsageError(f"no dtype is called {dtype!r}", f"known: {', '.join(DTYPES)}")
     kind = getattr(torch, dtype or ("bfloat16" if where.startswith("cuda") else "float32"))

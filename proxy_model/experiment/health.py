@@ -119,7 +119,9 @@ def _equal(runs: Sequence[Record], check: str, key: str, what: str, tolerance: f
     other = {name: one for name, one in values.items() if not same(one)}
     if not other:
         return Check(
-            check, True, f"the same in {len(values)} runs" if isinstance(usual, str) else f"{usual:,.6g} in all runs"
+            check,
+            True,
+            f"the same in {len(values)} runs" if isinstance(usual, str) else f"{what}: {usual:,.6g} in every run",
         )
     name, value = next(iter(other.items()))
     if isinstance(usual, str):

@@ -99,7 +99,7 @@ def options_of(settings: Mapping[str, str]) -> tuple[HeadsOptions, dict[str, str
 
 
 def open_backbone(argument: str) -> Backbone:
-    """A training run, one of its checkpoints, a saved model, or the name of a preset."""
+    """A finished training run, a saved model, or the name of a preset."""
     from proxy_model.config import PRESETS
     from proxy_model.evaluate.models import files_digest
     from proxy_model.files import CONFIG, load_model, read_extra

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from curation.commands.output import print_json, print_line
-from curation.pipeline.errors import UsageError
+from curation.pipeline.errors import UsageError, explain_os_error
 
 TARGETS = ("hf",)
 
@@ -24,20 +25,36 @@ class Exported:
 def export(checkpoint: Path, out: Path, to: str = "hf", *, allow_lossy: bool = False) -> Exported:
     """Export `checkpoint` (a folder with config.json and model.safetensors, or a training run's folder) to `out`.
 
-    The tokenizer is the tokenizer.json in the checkpoint's folder or in one of the two above it.  Raises UsageError,
-    ModelFileError, LossyExport.
+    The tokenizer is the tokenizer.json in the checkpoint's folder or in one of the two above it, else that of the run
+    that packed its shards.  Raises UsageError, ModelFileError, LossyExport.
     """
     if to not in TARGETS:
         raise UsageError(f"there is no export to {to!r}", f"known: {', '.join(TARGETS)}")
-    from proxy_model.files import CONFIG, load_model
+    from proxy_model.files import CONFIG, load_model, read_extra
     from proxy_model.hf.export import export_hf, find_tokenizer
 
     folder = checkpoint / "final" if (checkpoint / "final" / CONFIG).exists() else checkpoint
     if out.resolve() in (folder.resolve(), checkpoint.resolve()):
         raise UsageError(f"{out} is the checkpoint itself", "name another folder")
-    tokenizer = find_tokenizer(folder)
-    lost = export_hf(load_model(folder), out, allow_lossy=allow_lossy, tokenizer=tokenizer)
+    model = load_model(folder)
+    tokenizer = find_tokenizer(folder) or of_packing_run(checkpoint, read_extra(folder).get("tokenizer"))
+    try:
+        lost = export_hf(model, out, allow_lossy=allow_lossy, tokenizer=tokenizer)
+    except OSError as error:
+        raise UsageError(f"{out}: {explain_os_error(error)}", "name another folder") from None
     return Exported(out, lost, tokenizer)
+
+
+def of_packing_run(run: Path, digest: object) -> Path | None:
+    """tokenizer.json of the curate run whose shards a training run read, if it is still the one with this digest."""
+    from tokenizer.encoding.source import open_tokenizer
+
+    try:
+        shards = json.loads((run / "config.json").read_text(encoding="utf-8"))["shards"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a saved model alone names no shards
+    found = Path(str(shards)).parent / "tokenizer" / "tokenizer.json"
+    return found if found.is_file() and open_tokenizer(found).hash == digest else None
 
 
 def export_command(checkpoint: Path, out: Path, to: str, *, allow_lossy: bool, as_json: bool) -> None:

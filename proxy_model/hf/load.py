@@ -26,7 +26,11 @@ def load_hf(
 ) -> ProxyLM:
     """The model in a folder that `save_pretrained` wrote.  Raises ModelFileError, ModelConfigError."""
     folder = Path(directory)
-    config = from_hf(_json(folder / "config.json"))
+    try:
+        config = from_hf(_json(folder / "config.json"))
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelFileError(f"{folder / 'config.json'} is no config of MiniMax: {said}", "copy it again") from None
     return filled(config, lambda: own_tensors(folder, config), str(folder), device, dtype)
 
 

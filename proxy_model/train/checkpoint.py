@@ -111,9 +111,22 @@ def load(path: Path, like: Mapping[str, Tensor] | None = None, ranks: Ranks = AL
         if type(error).__name__ != "SafetensorError":
             raise
         raise UsageError(f"{path} is damaged ({error})", "remove it: the checkpoint before it is used then") from None
+    if not isinstance(state, dict) or {"steps", "identity", "watch", "tally"} - state.keys():
+        raise UsageError(f"{path / STATE} is damaged", "remove the checkpoint: the one before it is used then")
     if state.get("format") != FORMAT:
         raise UsageError(f"{path}: format {state.get('format')!r}, expected {FORMAT}")
     return Checkpoint(int(state["steps"]), tensors, state)
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """config.json of a training run.  Raises UsageError where it is none; FileNotFoundError."""
+    try:
+        described = json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {error}", "train again under another name") from None
+    if not isinstance(described, dict) or not isinstance(described.get("identity"), dict):
+        raise UsageError(f"{path} does not describe a training run", "name the folder of a run of `curate proxy train`")
+    return described
 
 
 def check_identity(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:

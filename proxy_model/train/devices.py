@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,18 +48,39 @@ def peak_flops(device: torch.device) -> float | None:
 
 
 @contextmanager
+def told_of_memory() -> Iterator[None]:
+    """Raises UsageError where memory ran out, of the GPU or of the machine."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error).partition("\n")[0]
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in said:
+            raise
+        raise UsageError(
+            f"out of memory: {said}",
+            "lower micro_batch (sequences of one forward pass), or take a smaller model: curate proxy ladder",
+        ) from None
+
+
+@contextmanager
 def reproducible(device: torch.device, threads: int) -> Iterator[None]:
-    """A fixed number of CPU threads, and on CUDA only deterministic algorithms; as before afterwards."""
+    """A fixed number of CPU threads, and on CUDA only deterministic algorithms; as before afterwards.
+
+    Not `warn_only`: torch's flash attention then keeps its atomic backward pass and only warns.  An operation that has
+    no deterministic form raises RuntimeError with its name.
+    """
     was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic  # its attribute is a property of the module, which mypy does not see
     filled = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     if device.type == "cuda":
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at the first product
+        torch.use_deterministic_algorithms(True)
         memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(was[0])
-        torch.use_deterministic_algorithms(was[1])
+        torch.use_deterministic_algorithms(was[1], warn_only=warned)
         memory.fill_uninitialized_memory = filled

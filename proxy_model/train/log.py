@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.pipeline.errors import UsageError
+
 STEPS = pa.schema(
     [
         ("step", pa.int64()),
@@ -89,12 +91,15 @@ class Log:
                 write_table(self.folder / f"{name}.parquet", self.tables[name])
 
     def go_back(self, steps: int) -> None:
-        """Read what is there, and forget what came after the first `steps` steps."""
+        """Read what is there, and forget what came after the first `steps` steps.  Raises UsageError: damaged, gone."""
         for name, schema in NAMES.items():
             path = self.folder / f"{name}.parquet"
-            if path.exists():
+            try:
                 table = pq.read_table(path, schema=schema)
-                self.tables[name] = table.filter(pc.less(table["step"], steps))
+            except (OSError, pa.ArrowException) as error:
+                said = str(error).partition("\n")[0]
+                raise UsageError(f"{path} is gone or damaged ({said})", "restore it, or train again") from None
+            self.tables[name] = table.filter(pc.less(table["step"], steps))
 
 
 def write_table(path: Path, table: pa.Table) -> None:

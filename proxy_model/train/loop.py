@@ -9,6 +9,7 @@ final/            the model (files.save_model), written last: a folder with it i
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from curation.pipeline.errors import UsageError
+from curation.pipeline.errors import UsageError, explain_os_error
 from packing.loader.dataset import PackedDataset
 from proxy_model.config import flops
 from proxy_model.dist import Ranks, started
@@ -28,14 +29,14 @@ from proxy_model.dist.parallel import gathered
 from proxy_model.files import save_state
 from proxy_model.model import ProxyLM
 from proxy_model.train import checkpoint, data
-from proxy_model.train.devices import open_device, peak_flops, reproducible
+from proxy_model.train.devices import open_device, peak_flops, reproducible, told_of_memory
 from proxy_model.train.held_out import HeldOut, Score, nats_of, of_rows, scores
 from proxy_model.train.listener import Listener, Silent
 from proxy_model.train.log import Log
 from proxy_model.train.optim import Optimizers
 from proxy_model.train.running import Run, no_usage, restore, state_of, tensors_of
 from proxy_model.train.settings import TrainSettings, run_id
-from proxy_model.train.spikes import Watch
+from proxy_model.train.spikes import Diverged, Watch
 from proxy_model.train.step import Done, take_step
 from proxy_model.train.tally import Tally, read_groups
 from proxy_model.train.together import check_ranks, everywhere, fold, own_sequences, spread
@@ -67,11 +68,11 @@ def train_model(
     """Train to the end, or go on from the newest checkpoint of `settings.folder`.
 
     byte_lengths: UTF-8 bytes of every id, for bits per byte of held-out rows (`settings.holdout_share`).
-    Raises UsageError before any work for what does not fit together, Diverged when steps cannot be trusted.
+    Raises UsageError before any work for what does not fit together, Diverged when steps or the end cannot be trusted.
     """
     began, listener = time.perf_counter(), listener or Silent()
     device = open_device(settings.device, settings.precision)
-    with reproducible(device, settings.threads), started(device) as ranks:
+    with told_of_memory(), reproducible(device, settings.threads), started(device) as ranks:
         run = _open(settings, held_out, device, ranks, byte_lengths)
         start = _start(run, resume, listener)
         listener.begins(start, len(run.plan), run.settings.tokens)
@@ -129,11 +130,14 @@ def _start(run: Run, resume: bool, listener: Listener) -> int:
     if not resume and (there or (folder / CONFIG).exists()):
         raise UsageError(f"{folder} holds a run already", "add --resume to go on with it, or name another run")
     if resume and (folder / CONFIG).exists():
-        checkpoint.check_identity(folder, json.loads((folder / CONFIG).read_text())["identity"], run.identity)
+        checkpoint.check_identity(folder, checkpoint.read_run(folder / CONFIG)["identity"], run.identity)
     run.ranks.wait()
     if run.ranks.first:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / CONFIG, _described(run))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_json(folder / CONFIG, _described(run))
+        except OSError as error:
+            raise UsageError(f"{folder}: {explain_os_error(error)}", "name another folder: out: …") from None
     if not (resume and there):
         return 0
     found = checkpoint.load(there[-1], tensors_of(run), run.ranks)
@@ -223,7 +227,8 @@ def _finished(run: Run, seconds: float) -> Trained:
             for name, one in run.model.named_parameters():
                 one.copy_(run.weights.masters[name])
     identity = run_id(run.identity)
-    steps = [one for one in log.tables["steps"].to_pylist() if not one["skipped"]]
+    every = log.tables["steps"].to_pylist()
+    steps = [one for one in every if not one["skipped"]]
     tail = [one["loss"] for one in steps[-max(1, len(steps) // 10) :]]
     found = [one for one in log.tables["sources"].to_pylist() if one["set"] == "held_out"]
     ending = max((one["step"] for one in found), default=-1)
@@ -232,6 +237,7 @@ def _finished(run: Run, seconds: float) -> Trained:
         for one in found
         if one["step"] == ending
     ]
+    _check_end(every[-2:], held)
     tokens = run.plan[-1].tokens + run.plan[-1].sequences * run.dataset.manifest.sequence_length
     extra = {"run": identity, "tokenizer": run.dataset.manifest.tokenizer, "tokens": tokens, "steps": len(run.plan)}
     state = gathered(run.model)
@@ -242,6 +248,16 @@ def _finished(run: Run, seconds: float) -> Trained:
         settings.folder, identity, len(run.plan), tokens, float(np.mean(tail)) if tail else float("nan"), held,
         run.watch.spikes, run.watch.skipped, seconds, run.model,
     )  # fmt: skip
+
+
+def _check_end(last: list[dict[str, Any]], held: list[Score]) -> None:
+    """A run may be too short for the policy to end it; one that ends in NaN is no finished run all the same."""
+    broken = all(not (math.isfinite(one["loss"]) and math.isfinite(one["grad_norm"])) for one in last)
+    if broken or not all(math.isfinite(one.nats) for one in held):
+        raise Diverged(
+            f"step {last[-1]['step']}: the run ends without a finite {'loss' if broken else 'held-out score'}",
+            "lower lr or lengthen the warmup; no final model was written",
+        )
 
 
 def _described(run: Run) -> dict[str, Any]:

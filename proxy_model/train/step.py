@@ -39,24 +39,25 @@ def take_step(
     model: ProxyLM, weights: Weights, optimizers: Optimizers, usage: ExpertUsage, parts: Sequence[Batch],
     factor: float, limit: float, judge: Callable[[float, float], Verdict], ranks: Ranks = ALONE,
 ) -> Done:  # fmt: skip
-    """Forward and backward of each part, weighted by its labelled tokens; the device is waited for once.
+    """Forward and backward of each part, weighted by its labelled tokens; between them nothing is read back.
 
     A skipped step leaves weights, balancing biases and optimizer state as they were.  `parts` are this process's; all
     have equally many, and what is found is that of all.
     """
     device = next(iter(weights.live.values())).device
-    counts = ranks.sum(torch.tensor([int(batch["loss_mask"].sum()) for batch in parts], device=device)).tolist()
+    counted = ranks.sum(torch.tensor([int(batch["loss_mask"].sum()) for batch in parts], device=device))
+    counts = counted.tolist()
     total = max(1, sum(counts))
     weights.forget()
     nats, sums = [], []
     dropped: list[torch.Tensor] = []
-    for batch, count in zip(parts, counts, strict=True):
+    for number, batch in enumerate(parts):
         labels = torch.from_numpy(np.ascontiguousarray(batch["labels"])).to(device, non_blocking=True)
         packed = packed_from(batch, device)
         output = model(packed)
         found = token_nats(output.hidden, model.head_weight, labels, vocab_size=model.config.vocab_size)
-        loss, pieces = objective(output, found, labels, model.config, torch.tensor(count / ranks.world, device=device))
-        share = count / total
+        loss, pieces = objective(output, found, labels, model.config, counted[number] / ranks.world)
+        share = counts[number] / total
         (loss * share).backward()
         weights.collect()
         nats.append(found.detach())

@@ -111,13 +111,17 @@ def test_examples_clusters_and_retrieval(place: Path, capsys: pytest.CaptureFixt
         ({"limit": 0}, "--limit must be 1 or more"),
         ({"device": "cuda"}, "no CUDA device"),
         ({"dtype": "float8"}, "no dtype is called"),
+        ({"device": "tpu"}, "no device is called 'tpu'"),
+        ({"out": Path("/")}, "is a folder"),
+        ({"haystack": Path("nowhere")}, "--haystack nowhere: No such file"),
+        ({"haystack": Path("/")}, "--haystack /: Is a directory"),
         ({"hf": True}, "no causal language model"),
         ({"max_length": 5}, "do not fit 5 tokens"),
         ({"out": Path("nowhere/scores.parquet")}, "there is no folder"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_told_before_work_starts(place: Path, changes: dict[str, Any], said: str) -> None:
-    if "device" in changes and torch.cuda.is_available():
+    if changes.get("device") == "cuda" and torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     if "hf" in changes:
         pytest.importorskip("transformers")

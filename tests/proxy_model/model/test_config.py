@@ -119,11 +119,27 @@ def test_a_pattern_may_be_anything() -> None:
         ({"capacity_factor": 0.0}, "capacity_factor"),
         ({"aux_weight": -1.0}, "negative"),
         ({"factors": {"lightning_alpha": 1.0}}, "factors"),
+        ({"factors": 3}, "factors is 3"),
+        ({"layers": "x"}, "layers is 'x'"),
+        ({"head_dim": "x"}, "head_dim is 'x'"),
+        ({"vocab_size": 10**11}, "vocab_size is 100000000000"),
+        ({"dense_width": "x"}, "dense_width is 'x'"),
+        ({"pattern": 7}, "pattern is 7"),
+        ({"norm_eps": "1e-6"}, r"norm_eps is '1e-6'\n.*1\.0e-5"),
+        ({"rope_base": float("inf")}, "rope_base is inf"),
+        ({"capacity_factor": float("nan")}, "capacity_factor is nan"),
+        ({"bias_rate": None}, "bias_rate is None"),
+        ({"tied": "maybe"}, "tied is 'maybe'"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_with_its_name(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelConfigError, match=message):
         preset("nano", **changes)
+
+
+def test_pico_refuses_the_same() -> None:  # its pattern follows from layers
+    with pytest.raises(ModelConfigError, match="layers is 'x'"):
+        preset("pico", layers="x")
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:

@@ -110,6 +110,10 @@ def test_damaged_and_absent_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "minimax"}')
     with pytest.raises(ModelFileError, match="load_hf"):
         load_model(tmp_path)
+    for rest in ("", ', "model": []', ', "model": {}, "extra": 7'):
+        (tmp_path / "config.json").write_text(f'{{"format": "curate-proxy-1"{rest}}}')
+        with pytest.raises(ModelFileError, match="is damaged: 'model' and 'extra'"):
+            load_model(tmp_path)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

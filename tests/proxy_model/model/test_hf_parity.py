@@ -147,6 +147,22 @@ def test_a_missing_expert_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({}, "no 'num_attention_heads'"),
+        ({"num_attention_heads": 0}, "zero"),
+        ({"num_attention_heads": "x"}, "unsupported operand"),
+        ({"num_attention_heads": 2, "rope_parameters": 3}, "no attribute 'get'"),
+    ],
+)
+def test_a_broken_config_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    sizes = {"num_hidden_layers": 2, "hidden_size": 64, "vocab_size": 64, "intermediate_size": 64}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "minimax", **(sizes if change else {}), **change}))
+    with pytest.raises(ModelFileError, match=f"config.json is no config of MiniMax: .*{message}"):
+        load_hf(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         ({"model_type": "mixtral"}, "model_type is 'mixtral'"),
         ({"sliding_window": 128}, "sliding_window 128"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_parameters"),
@@ -210,6 +226,25 @@ def test_the_command_exports_a_run_with_its_tokenizer(tmp_path: Path) -> None:
         export(run / "final", run / "final")
     with pytest.raises(UsageError, match="no export to 'onnx'"):
         export(run, tmp_path / "x", to="onnx")
+
+
+def test_the_tokenizer_of_the_run_that_packed_the_shards_goes_along(tmp_path: Path) -> None:
+    from tests.proxy_model.evaluate.examples import saved_tokenizer
+    from tokenizer.encoding.source import open_tokenizer
+
+    packing, run = tmp_path / "web", tmp_path / "run"
+    packing.mkdir()
+    saved_tokenizer(packing)
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"shards": str(packing / "shards")}))
+    digest = open_tokenizer(packing / "tokenizer").hash
+    save_model(ProxyLM(exportable(layers=2)), run / "final", {"tokenizer": digest})
+    assert export(run, tmp_path / "hf").tokenizer == packing / "tokenizer" / "tokenizer.json"
+    assert (tmp_path / "hf/tokenizer.json").exists()
+    save_model(ProxyLM(exportable(layers=2)), run / "final", {"tokenizer": "another"})
+    assert export(run, tmp_path / "hf2").tokenizer is None
+    with pytest.raises(UsageError, match=r"config\.json: .*exists"):
+        export(run, run / "config.json")
 
 
 def test_the_command_line_says_what_it_wrote_and_what_it_refused(tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ def test_a_batch_table_is_fitted_from_a_run(finished: Path) -> None:
         ("lrr=3", r"lrr: unknown key"),
         ("epochs=2", r"give either `tokens` or `epochs`"),
         ("subset_share=0.5", r"a subset needs its seed"),
+        ("lr=.nan", "lr: not a finite number"),
+        ("optimizer={muon_lr: .inf}", "optimizer.muon_lr: not a finite number"),
+        ("lr=fast", "lr: Input should be a valid number"),
     ],
 )
 def test_mistakes_are_told_with_their_line(config: Path, change: str, message: str) -> None:
@@ -98,6 +101,35 @@ def test_defaults_follow_the_active_parameters(config: Path) -> None:
     assert default_lr(864_000_000) == pytest.approx(0.00235 / 2) and default_batch(864_000_000, 2048) == 4 * 2048 * 160
     one, two = load_settings(config), load_settings(config, ["seeds.init=1"])
     assert one.settings.seeds.init != two.settings.seeds.init and one.settings.seeds.order is None
+
+
+def test_a_rate_may_be_written_without_a_point(config: Path) -> None:  # YAML 1.1 takes 3e-4 for text
+    assert load_settings(config, ["lr=3e-4"]).settings.lr == 3e-4
+
+
+def test_a_folder_that_cannot_be_made_is_told(config: Path) -> None:
+    with pytest.raises(UsageError, match=r"(?s)train\.yaml.*out: "):
+        CliRunner().invoke(app, ["proxy", "train", str(config), "--set", f"out={config}"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("option", ["--smallest", "--largest"])
+def test_a_batch_of_no_tokens_is_refused(finished: Path, option: str) -> None:
+    with pytest.raises(UsageError, match=f"{option} '0'"):
+        CliRunner().invoke(app, ["proxy", "fit-critical-batch", str(finished), option, "0"], catch_exceptions=False)
+
+
+def test_a_fit_from_a_damaged_run_is_refused(finished: Path, tmp_path: Path) -> None:
+    for content, message in (("{", "is damaged"), ("{}", "does not describe"), (None, "config.json")):
+        if content is not None:
+            (tmp_path / "config.json").write_text(content)
+        else:
+            (tmp_path / "config.json").unlink()
+        with pytest.raises(UsageError, match=message):
+            CliRunner().invoke(app, ["proxy", "fit-critical-batch", str(tmp_path)], catch_exceptions=False)
+    (tmp_path / "config.json").write_text((finished / "config.json").read_text())
+    (tmp_path / "steps.parquet").write_bytes(b"PAR1xxxx")
+    with pytest.raises(UsageError, match="Parquet"):
+        CliRunner().invoke(app, ["proxy", "fit-critical-batch", str(tmp_path)], catch_exceptions=False)
 
 
 def test_held_out_documents_need_the_shards_own_tokenizer(config: Path, tmp_path: Path) -> None:

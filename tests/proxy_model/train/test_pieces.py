@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from proxy_model.model import ProxyLM  # noqa: E402
 from proxy_model.train import data  # noqa: E402
 from proxy_model.train.baselines import kneser_ney, unigram_nats  # noqa: E402
 from proxy_model.train.critical_batch import Curve, Noise, fit, noise_scale, probe, smooth, table  # noqa: E402
-from proxy_model.train.devices import open_device  # noqa: E402
+from proxy_model.train.devices import open_device, reproducible, told_of_memory  # noqa: E402
 from proxy_model.train.held_out import nats_of, of_rows, of_sequences, scores  # noqa: E402
 from proxy_model.train.loop import check  # noqa: E402
 from proxy_model.train.optim import Optimizers, Weights, is_matrix  # noqa: E402
@@ -164,6 +165,25 @@ def test_cuda_that_is_not_there_is_refused_and_bf16_on_the_cpu_is_not() -> None:
     assert open_device("cpu", "bf16").type == "cpu"
     with pytest.raises(UsageError, match="is unknown"):
         open_device("abacus", "fp32")
+
+
+def test_on_cuda_only_deterministic_algorithms_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `warn_only` torch's flash attention keeps its atomic backward pass, and runs do not repeat."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with reproducible(torch.device("cuda"), 1):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_memory_that_ran_out_is_told_and_other_errors_are_not_swallowed() -> None:
+    with pytest.raises(UsageError, match=r"(?s)out of memory: CUDA out of memory.*micro_batch"), told_of_memory():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 TiB\nmore")
+    with pytest.raises(UsageError, match="out of memory"), told_of_memory():
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 25600000000000 bytes")
+    with pytest.raises(RuntimeError, match="device-side assert"), told_of_memory():
+        raise RuntimeError("device-side assert triggered")
 
 
 # optimizers

@@ -197,6 +197,29 @@ def test_a_damaged_checkpoint_is_refused(packed: Path, tmp_path: Path) -> None:
     small = settings(packed, tmp_path / "run", tokens=2 * 4 * LENGTH)
     train_model(small)
     path = checkpoint.found(small.folder)[-1]
-    (path / checkpoint.TENSORS).write_bytes(b"nothing")
-    with pytest.raises(UsageError, match="damaged"):
+    tensors, state = (path / checkpoint.TENSORS).read_bytes(), (path / checkpoint.STATE).read_bytes()
+    for name, content in ((checkpoint.TENSORS, b"nothing"), (checkpoint.STATE, b"[]"), (checkpoint.STATE, b"{}")):
+        (path / name).write_bytes(content)
+        with pytest.raises(UsageError, match="damaged"):
+            train_model(small, resume=True)
+        (path / checkpoint.TENSORS).write_bytes(tensors)
+        (path / checkpoint.STATE).write_bytes(state)
+    log = small.folder / "steps.parquet"
+    log.write_bytes(log.read_bytes()[:-5])
+    with pytest.raises(UsageError, match=r"steps\.parquet is gone or damaged"):
         train_model(small, resume=True)
+    log.unlink()
+    with pytest.raises(UsageError, match=r"steps\.parquet is gone or damaged"):
+        train_model(small, resume=True)
+    (small.folder / "config.json").write_text("[]")
+    with pytest.raises(UsageError, match="does not describe a training run"):
+        train_model(small, resume=True)
+
+
+def test_a_short_run_that_ends_in_nan_is_no_finished_run(packed: Path, tmp_path: Path) -> None:
+    short = settings(packed, tmp_path / "run", tokens=5 * 4 * LENGTH, lr=1e30)  # too few steps for ten in a row
+    with pytest.raises(Diverged, match="without a finite loss"):
+        train_model(short)
+    assert checkpoint.found(short.folder) and not (short.folder / "final").exists()
+    with pytest.raises(Diverged, match="without a finite loss"):
+        train_model(short, resume=True)
