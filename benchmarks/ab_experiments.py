@@ -152,7 +152,10 @@ def screen(folder: Path, data: Path, processes: str) -> dict[str, Any]:
     items = [str(ITEMS), str(data / "benchmarks" / "multiple_choice.jsonl.zst")]
     experiment = {
         "ab": "screen", "workdir": str(folder / "runs"), "seed": 17, **arms, "train": {**PLAIN, "tokens": "400K"},
-        "runs": 4, "primary": {"items": items, "metric": "norm_prob_byte", "weights": "equal", "limit": 150},
+        "runs": 4,
+        "primary": {
+            "items": items, "metric": "norm_prob_byte", "weights": "equal", "limit": 150, "unusable": "skip",
+        },
         "hypothesis": {"kind": "superiority", "alpha": 0.05, "power": 0.8, "mde": 0.001},
     }  # fmt: skip
     config = written(here / "ab.yaml", experiment)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOP = ("curation", "mixing", "packing", "quality", "tokenizer")
+TOP = ("curation", "mixing", "packing", "proxy_model", "quality", "tokenizer")
 
 
 def project() -> dict[str, object]:

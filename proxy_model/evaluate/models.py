@@ -53,13 +53,15 @@ def _own(path: Path, tokenizer: Path | None, device: str, dtype: Any, budget: in
     from proxy_model.evaluate.scoring import ProxyScorer
     from proxy_model.evaluate.tokens import JsonTokenizer
     from proxy_model.files import load_model, read_extra
+    from proxy_model.own_tokenizer import own_tokenizer
 
     folder = path / "final" if (path / "final" / "config.json").is_file() else path  # a training run's folder
     model = load_model(folder, device, dtype)
-    if tokenizer is None:
-        raise UsageError(f"{path}: a model of this project does not carry its tokenizer", "name it with --tokenizer")
-    opened = JsonTokenizer(tokenizer)
     trained = read_extra(folder).get("tokenizer")
+    tokenizer = tokenizer or own_tokenizer(folder, trained)
+    if tokenizer is None:
+        raise UsageError(f"{path}: no tokenizer beside it nor in the run of its shards", "name it with --tokenizer")
+    opened = JsonTokenizer(tokenizer)
     if trained is not None and trained != opened.digest:
         raise UsageError(
             f"{tokenizer} ({opened.digest[:12]}) is not the tokenizer that {path} was trained with ({trained[:12]})",

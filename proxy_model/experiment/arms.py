@@ -19,6 +19,7 @@ from curation.pipeline.errors import UsageError
 from curation.pipeline.run import run
 from curation.pipeline.shards import write_atomic
 from packing.layout.manifest import LayoutError, Manifest
+from proxy_model.experiment.consumption import STANDS_FOR
 from proxy_model.experiment.settings import ArmConfig, Experiment
 from proxy_model.settings import find_shards
 
@@ -121,7 +122,8 @@ def _place(experiment: Experiment, name: str, arm: ArmConfig, *, yes: bool, quie
         run(small, yes=yes, quiet=quiet)
         folder = Path(small.core.workdir) / small.core.run
         (folder / MIX).mkdir(exist_ok=True)  # the plan that the ablation stands for, for what compares with it
-        write_atomic(folder / MIX / MIX_PLAN, (mixed / MIX_PLAN).read_bytes())
+        plan = json.loads((mixed / MIX_PLAN).read_bytes()) | {STANDS_FOR: True}
+        write_atomic(folder / MIX / MIX_PLAN, json.dumps(plan).encode())
     return folder.absolute() / "shards", folder.absolute()
 
 

@@ -22,6 +22,7 @@ from proxy_model.train import data
 from proxy_model.train.token_table import TokenTable
 
 CONFIG, DOCS = "config.json", "docs.parquet"  # of a folder of `curate proxy train`, of a folder of shards
+STANDS_FOR = "ablation_packed"  # in a plan.json beside shards: they hold the plan's ablation, not its mix
 ROWS = 512  # read at a time
 
 
@@ -93,10 +94,15 @@ def consumed(folder: Path) -> Consumption:
 
 @dataclass(frozen=True)
 class Planned:
-    """What an arm's shards were to hold: shares of tokens by source, and by copies of their document."""
+    """What an arm's shards were to hold: shares of tokens by source, and by copies of their document.
+
+    An ablation consists of whole documents: it has its mix's shares only roughly, so `sources` are its own then, and
+    `mix` has those of the mix.
+    """
 
     sources: dict[str, float]
     copies: dict[str, float]
+    mix: dict[str, float]
 
 
 def planned(shards: Path) -> Planned:
@@ -116,7 +122,20 @@ def planned(shards: Path) -> Planned:
         summed = table.group_by("source").aggregate([("tokens", "sum")])
         tokens |= dict(zip(summed["source"].to_pylist(), summed["tokens_sum"].to_pylist(), strict=True))
     by_copies = (plan.get("repeats") or {}).get("final") or [0.0, 1.0]
-    return Planned(_shares(tokens), {str(n): float(share) for n, share in enumerate(by_copies) if share})
+    mix = _shares(tokens)
+    sources = _shares(_packed(shards)) if plan.get(STANDS_FOR) else mix
+    return Planned(sources, {str(n): float(share) for n, share in enumerate(by_copies) if share}, mix)
+
+
+def _packed(shards: Path) -> dict[str, float]:
+    """Tokens by source of all rows, padding left out."""
+    dataset = data.open_shards(shards)
+    names, rows = dataset.manifest.sources, data.scheduled(dataset)
+    held = np.zeros(len(names))
+    for begin in range(0, len(rows), ROWS):
+        found = dataset.fragments(rows.take(np.arange(begin, min(begin + ROWS, len(rows)))).places)
+        held += np.bincount(found.records["source"], found.lengths, len(names))
+    return dict(zip(names, held.tolist(), strict=True))
 
 
 def _shares(tokens: dict[str, float]) -> dict[str, float]:

@@ -39,7 +39,7 @@ class Check:
 def health_checks(lock: Record, arms: Mapping[str, Record], runs: Sequence[Record]) -> list[Check]:
     """All checks that the records allow, failed ones first.
 
-    lock: its content, with `runs`, planned by arm.  arms: by name, `sources` and `copies`, planned shares
+    lock: its content, with `runs`, planned by arm.  arms: by name, `sources`, `copies` and `mix`, planned shares
     (`consumption.planned`).  runs: run.json of each, with `training_facts`.
     """
     counted = [run for run in runs if not run.get("excluded")]
@@ -51,6 +51,7 @@ def health_checks(lock: Record, arms: Mapping[str, Record], runs: Sequence[Recor
         _equal(counted, "equal steps", "steps", "steps"),
         _equal(counted, "equal learning rate", "lr_sum", "the sum of learning rates over steps", RATE),
         _shares(arms, counted),
+        _follows(arms),
         _copies(arms, counted),
         _skipped(counted),
         _exclusions(arms, runs),
@@ -149,6 +150,23 @@ def _shares(arms: Mapping[str, Record], runs: Sequence[Record]) -> Check | None:
     return Check(
         "token shares", ok, f"within {100 * worst[0]:.2f} points of the mix in {known} runs" if ok else worst[1]
     )
+
+
+def _follows(arms: Mapping[str, Record]) -> Check | None:
+    """Shares of an ablation's sources against those of the mix that it stands for."""
+    worst: tuple[float, str] = (0.0, "")
+    known = [(name, arm) for name, arm in arms.items() if arm.get("mix") and arm["mix"] != arm["sources"]]
+    for arm, plan in known:
+        for name in sorted(set(plan["mix"]) | set(plan["sources"])):
+            due, had = plan["mix"].get(name, 0.0), plan["sources"].get(name, 0.0)
+            if abs(had - due) > worst[0]:
+                said = f"{arm}: its ablation holds {100 * had:.2f} % {name}, the mix {100 * due:.2f} %"
+                worst = abs(had - due), said + ": whole documents, too few to follow it closer"
+    if not known:
+        return None
+    ok = worst[0] <= SHARE
+    said = f"within {100 * worst[0]:.2f} points of the mixes" if ok else worst[1]
+    return Check("ablation follows its mix", ok, said, stops=False)
 
 
 def _copies(arms: Mapping[str, Record], runs: Sequence[Record]) -> Check | None:

@@ -103,14 +103,16 @@ def open_backbone(argument: str) -> Backbone:
     from proxy_model.config import PRESETS
     from proxy_model.evaluate.models import files_digest
     from proxy_model.files import CONFIG, load_model, read_extra
-    from proxy_model.hf.export import find_tokenizer
+    from proxy_model.own_tokenizer import own_tokenizer
 
     path = Path(argument)
     folder = path / "final" if (path / "final" / CONFIG).is_file() else path
     if (folder / CONFIG).is_file():
         extra = read_extra(folder)
         origin = {"checkpoint": path.name, "sha256": files_digest(folder), "trained": extra}
-        return Backbone(argument, load_model(folder), extra.get("tokenizer"), find_tokenizer(folder), origin)
+        return Backbone(
+            argument, load_model(folder), extra.get("tokenizer"), own_tokenizer(folder, extra.get("tokenizer")), origin
+        )
     if argument in PRESETS:
         return Backbone(argument, None, None, None, {"preset": argument})
     raise UsageError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,30 +30,19 @@ def export(checkpoint: Path, out: Path, to: str = "hf", *, allow_lossy: bool = F
     if to not in TARGETS:
         raise UsageError(f"there is no export to {to!r}", f"known: {', '.join(TARGETS)}")
     from proxy_model.files import CONFIG, load_model, read_extra
-    from proxy_model.hf.export import export_hf, find_tokenizer
+    from proxy_model.hf.export import export_hf
+    from proxy_model.own_tokenizer import own_tokenizer
 
     folder = checkpoint / "final" if (checkpoint / "final" / CONFIG).exists() else checkpoint
     if out.resolve() in (folder.resolve(), checkpoint.resolve()):
         raise UsageError(f"{out} is the checkpoint itself", "name another folder")
     model = load_model(folder)
-    tokenizer = find_tokenizer(folder) or of_packing_run(checkpoint, read_extra(folder).get("tokenizer"))
+    tokenizer = own_tokenizer(folder, read_extra(folder).get("tokenizer"))
     try:
         lost = export_hf(model, out, allow_lossy=allow_lossy, tokenizer=tokenizer)
     except OSError as error:
         raise UsageError(f"{out}: {explain_os_error(error)}", "name another folder") from None
     return Exported(out, lost, tokenizer)
-
-
-def of_packing_run(run: Path, digest: object) -> Path | None:
-    """tokenizer.json of the curate run whose shards a training run read, if it is still the one with this digest."""
-    from tokenizer.encoding.source import open_tokenizer
-
-    try:
-        shards = json.loads((run / "config.json").read_text(encoding="utf-8"))["shards"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # a saved model alone names no shards
-    found = Path(str(shards)).parent / "tokenizer" / "tokenizer.json"
-    return found if found.is_file() and open_tokenizer(found).hash == digest else None
 
 
 def export_command(checkpoint: Path, out: Path, to: str, *, allow_lossy: bool, as_json: bool) -> None:

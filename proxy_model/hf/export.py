@@ -65,15 +65,6 @@ def export_hf(
     return lost
 
 
-def find_tokenizer(folder: Path) -> Path | None:
-    """tokenizer.json of a checkpoint: beside it, or up to two folders above (checkpoints/<step>/ lies in the run's)."""
-    resolved = folder.resolve()
-    for place in (resolved, *list(resolved.parents)[:2]):
-        if (place / TOKENIZER).exists():
-            return place / TOKENIZER
-    return None
-
-
 def _hf_tensors(model: ProxyLM) -> Iterator[tuple[str, Tensor]]:
     config = model.config
     parameters = {name: value.detach().float().cpu() for name, value in model.named_parameters()}

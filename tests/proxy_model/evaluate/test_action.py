@@ -105,7 +105,7 @@ def test_examples_clusters_and_retrieval(place: Path, capsys: pytest.CaptureFixt
         ({"metrics": ("acuracy",)}, "no metric is called 'acuracy'"),
         ({"mode": "joint"}, "no mode is called 'joint'"),
         ({"items": []}, "nothing to evaluate"),
-        ({"tokenizer": None}, "does not carry its tokenizer"),
+        ({"tokenizer": None}, "no tokenizer beside it"),
         ({"model": Path("nowhere")}, "no folder of a model"),
         ({"shots": 2}, "pool of solved items"),
         ({"limit": 0}, "--limit must be 1 or more"),

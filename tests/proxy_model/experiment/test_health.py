@@ -115,3 +115,15 @@ def test_spikes_are_compared_by_step_and_lost_benchmarks_by_holm() -> None:
 
 def test_numbers_that_json_has_not_are_null() -> None:
     assert guardrails(["contamination"], [], "base", "new")[0].to_json()["estimate"] is None
+
+
+def test_an_ablation_that_strays_from_its_mix_is_told_and_stops_nothing() -> None:
+    def checks(books: float) -> dict[str, Check]:
+        arms = ARMS | {"new": ARMS["new"] | {"mix": {"books": books, "pages": 1 - books}}}
+        return {one.check: one for one in health_checks({"runs": {"base": 3, "new": 3}}, arms, all_runs())}
+
+    told = checks(0.4)["ablation follows its mix"]
+    assert not told.ok and not told.stops and "its ablation holds 50.00 % books, the mix 40.00 %" in told.detail
+    assert checks(0.4)["token shares"].ok
+    assert checks(0.496)["ablation follows its mix"].ok
+    assert "ablation follows its mix" not in checks(0.5)
