@@ -154,7 +154,8 @@ def screen(folder: Path, data: Path, processes: str) -> dict[str, Any]:
         "ab": "screen", "workdir": str(folder / "runs"), "seed": 17, **arms, "train": {**PLAIN, "tokens": "400K"},
         "runs": 4,
         "primary": {
-            "items": items, "metric": "norm_prob_byte", "weights": "equal", "limit": 150, "unusable": "skip",
+            "items": items, "metric": "norm_prob_byte", "weights": "equal", "limit": 150,
+            "unusable": "skip", "truncated": "drop",
         },
         "hypothesis": {"kind": "superiority", "alpha": 0.05, "power": 0.8, "mde": 0.001},
     }  # fmt: skip

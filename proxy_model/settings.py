@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import orjson
-import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from curation.pipeline.config import Count, Frozen, assign, count_of
-from curation.pipeline.config_errors import Located, problems_of, read_yaml
+from curation.pipeline.config import Count, Frozen, count_of
+from curation.pipeline.config_errors import Located
 from curation.pipeline.errors import ConfigError, ConfigProblem, UsageError
 from curation.pipeline.hashing import Purpose, derive_seed
-from curation.pipeline.registry import suggest
 from packing.layout.files import MANIFEST
 from packing.layout.manifest import LayoutError, Manifest
 from proxy_model.config import ModelConfig, ModelConfigError, params, preset
-from proxy_model.numbers import Real, not_finite
+from proxy_model.config_file import read_config
+from proxy_model.numbers import Real
 from proxy_model.train.schedule import Schedule
 from proxy_model.train.settings import Optimizer, Seeds, TrainSettings
 from proxy_model.train.spikes import Policy
@@ -149,38 +147,8 @@ def load_settings(path: Path, overrides: list[str] | None = None) -> Request:
 
     Raises ConfigError with every mistake found, each with file, line, key and the nearest valid one.
     """
-    located = read_yaml(path)
-    for text in overrides or []:
-        _override(located.value, text)
-    infinite = [
-        ConfigProblem(str(path), located.line(keys), ".".join(map(str, keys)), "not a finite number")
-        for keys in not_finite(located.value)  # orjson would write null: the default, without a word
-    ]
-    if infinite:
-        raise ConfigError(infinite)
-    try:
-        encoded = orjson.dumps(located.value)
-    except TypeError as error:  # dates, sets, binary: YAML types that JSON has not
-        raise ConfigError([ConfigProblem(str(path), None, "", f"{error}", "put such values in quotes")]) from None
-    try:
-        config = ProxyConfig.model_validate_json(encoded)
-    except ValidationError as error:
-        raise ConfigError(problems_of(error, located, str(path), ProxyConfig.model_json_schema())) from None
+    config, located = read_config(path, overrides or (), ProxyConfig)
     return _request(config, located, path)
-
-
-def _override(raw: dict[str, Any], text: str) -> None:
-    key, sign, value = text.partition("=")
-    if not sign:
-        raise UsageError(f"--set {text!r} is not key=value", "write for example --set seeds.init=3")
-    keys = key.split(".")
-    names = list(ProxyConfig.model_fields)
-    if keys[0] not in names:
-        raise ConfigError([ConfigProblem("--set", None, key, "unknown key", suggest(keys[0], names))])
-    try:
-        assign(raw, keys, yaml.safe_load(value))
-    except (KeyError, IndexError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError([ConfigProblem("--set", None, key, f"cannot be set: {error}")]) from None
 
 
 def _request(config: ProxyConfig, located: Located, path: Path) -> Request:

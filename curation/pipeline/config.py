@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -216,14 +216,18 @@ def validate(located: Located, path: Path) -> RunConfig:
     return RunConfig(path.absolute(), core, present, raw)
 
 
-def override_key(raw: dict[str, Any], text: str, origin: str) -> None:
-    """Apply one `dotted.key=value` (value in YAML) in place; raises ConfigError naming where it came from."""
+def override_key(raw: dict[str, Any], text: str, origin: str, valid: Sequence[str] | None = None) -> None:
+    """Apply one `dotted.key=value` (value in YAML) in place; raises ConfigError naming where it came from.
+
+    valid: keys of the top level; default: those of a run's config.
+    """
+    valid = valid_keys() if valid is None else valid
     key, sign, value = text.partition("=")
     if not sign:
         raise UsageError(f"{origin} {text!r} is not key=value", "write for example --set seed=3")
     keys = key.split(".")
-    if keys[0] not in valid_keys():
-        raise ConfigError([ConfigProblem(origin, None, key, "unknown key", registry.suggest(keys[0], valid_keys()))])
+    if keys[0] not in valid:
+        raise ConfigError([ConfigProblem(origin, None, key, "unknown key", registry.suggest(keys[0], valid))])
     try:
         assign(raw, keys, yaml.safe_load(value))
     except (KeyError, IndexError, ValueError, TypeError, yaml.YAMLError) as error:

@@ -7,6 +7,7 @@ by the same door as we do (ARCHITECTURE §1, CONTRACTS Doors).
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -38,7 +39,7 @@ def load(group: str, name: str) -> Any:
     return points[name].load()
 
 
-def suggest(name: str, valid: list[str]) -> str:
+def suggest(name: str, valid: Sequence[str]) -> str:
     """`did you mean …` where something is near, otherwise the list of what is valid."""
     near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     if near:

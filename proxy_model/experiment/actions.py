@@ -154,7 +154,7 @@ def _only(
     from proxy_model.experiment.runs import RunName, folder_of, one_run
 
     arm, sign, number = only.rpartition(":")
-    if not sign or arm not in arms or not number.isdigit():
+    if not sign or arm not in arms or not number.isdecimal():
         raise UsageError(f"--only {only!r} is no run", f"write ARM:NUMBER, arms are {', '.join(arms)}")
     if int(number) >= 2 * experiment.config.runs_of[arm]:
         raise UsageError(f"--only {only}: {experiment.config.runs_of[arm]} runs are planned, numbers begin at 0")
@@ -189,10 +189,14 @@ def _look(experiment: Experiment, arms: dict[str, Arm], suite: Suite, found: dic
     from proxy_model.experiment.report import write_report
     from proxy_model.experiment.verdict import write_verdict
 
-    verdict = write_verdict(experiment, arms, suite, found, take(experiment, looks_of(experiment)))
+    verdict = write_verdict(experiment, arms, suite, found, _take(experiment))
     if len(arms) > 1:
         write_report(experiment.folder)
     return verdict
+
+
+def _take(experiment: Experiment) -> int:
+    return take(experiment, looks_of(experiment), read_lock(experiment)["content"]["looks"])
 
 
 def _print_lock(

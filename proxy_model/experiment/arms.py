@@ -80,15 +80,14 @@ def read_arms(experiment: Experiment) -> dict[str, Arm]:
         path = experiment.folder / ARMS / f"{name}.json"
         try:
             known = json.loads(path.read_bytes())
+            shards, folder = Path(known["shards"]), None if known["run"] is None else Path(known["run"])
         except FileNotFoundError:
             raise UsageError(
                 f"arm {name} is not built: no {path}", "curate ab lock CONFIG builds and locks it"
             ) from None
-        except ValueError as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} is damaged: {error}", "curate ab lock CONFIG writes it again") from None
-        arms[name] = describe(
-            experiment, name, Path(known["shards"]), None if known["run"] is None else Path(known["run"])
-        )
+        arms[name] = describe(experiment, name, shards, folder)
     return arms
 
 

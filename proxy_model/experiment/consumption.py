@@ -49,9 +49,11 @@ def rows_of(folder: Path) -> tuple[PackedDataset, data.Rows]:
     path = folder / CONFIG
     try:
         described = orjson.loads(path.read_bytes())
+        identity: dict[str, Any] = described["identity"]
     except FileNotFoundError:
         raise UsageError(f"{folder} has no {CONFIG}", "name the folder of a run of `curate proxy train`") from None
-    identity: dict[str, Any] = described["identity"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is damaged: {error}", "remove that folder and train the run again") from None
     dataset = data.open_shards(Path(described["shards"]))
     manifest = dataset.manifest
     if manifest.root != identity["shards"]:

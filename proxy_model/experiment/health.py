@@ -16,6 +16,7 @@ import orjson
 import pyarrow.parquet as pq
 from scipy import stats
 
+from curation.pipeline.errors import UsageError
 from curation.pipeline.hashing import fingerprint
 
 SHARE = 0.005  # of an arm's tokens: a source further from its planned share fails
@@ -60,9 +61,15 @@ def health_checks(lock: Record, arms: Mapping[str, Record], runs: Sequence[Recor
 
 
 def training_facts(folder: Path) -> dict[str, Any]:
-    """`training`: digest of every setting but seeds and data; `lr_sum`: of the learning rate over steps."""
-    identity = orjson.loads((folder / "config.json").read_bytes())["identity"]
-    steps = pq.read_table(folder / "steps.parquet", columns=["lr"])
+    """`training`: digest of every setting but seeds and data; `lr_sum`: of the learning rate over steps.
+
+    Raises UsageError where config.json or steps.parquet is missing or damaged.
+    """
+    try:
+        identity = orjson.loads((folder / "config.json").read_bytes())["identity"]
+        steps = pq.read_table(folder / "steps.parquet", columns=["lr"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder}: what was trained cannot be read: {error}", "remove it and run it again") from None
     kept = {name: one for name, one in identity.items() if name not in OF_THE_ARM}
     return {"training": fingerprint(kept), "lr_sum": float(np.sum(steps["lr"].to_numpy()))}
 

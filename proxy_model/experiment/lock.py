@@ -49,7 +49,7 @@ def content(experiment: Experiment, arms: dict[str, Arm], suite: Suite) -> dict[
     """
     config = experiment.config
     key = noise_key(experiment, arms, suite)
-    borrowed = [asdict(one) for one in matching(experiment.registry, key)] if config.registry else []
+    borrowed = _borrowed(experiment, key) if config.registry else []
     found = {
         "name": config.ab, "pilot": experiment.pilot, "baseline": next(iter(arms)),
         "arms": {name: arm.identity() for name, arm in arms.items()},
@@ -74,6 +74,15 @@ def content(experiment: Experiment, arms: dict[str, Arm], suite: Suite) -> dict[
     design_of(experiment, plain)  # refuses what can give no verdict
     _check_guardrails(experiment, suite)
     return plain
+
+
+def _borrowed(experiment: Experiment, key: NoiseKey) -> list[dict[str, Any]]:
+    """Of the registry now; of the lock once a run exists: experiments that finish meanwhile change no plan."""
+    if has_runs(experiment) and (experiment.folder / LOCK).exists():
+        before = read_lock(experiment)["content"]
+        if before["key"] == asdict(key):
+            return list(before["registry"])
+    return [asdict(one) for one in matching(experiment.registry, key)]
 
 
 def training(experiment: Experiment, arm: Arm) -> dict[str, Any]:
@@ -106,6 +115,8 @@ def read_lock(experiment: Experiment) -> dict[str, Any]:
     path = experiment.folder / LOCK
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
+        if not isinstance(found, dict) or {"format", "hash", "amended", "content"} - set(found):
+            raise ValueError("no lock stands in it")
     except FileNotFoundError:
         raise UsageError(
             f"{experiment.folder} has no lock", "fix the plan before the first run: curate ab lock CONFIG"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from proxy_model.experiment.runs import RunName, read_run
 from proxy_model.experiment.settings import Experiment
 
 LOOKS = "looks.jsonl"
+FIELDS = {"time", "look", "runs", "state"}  # of a line
 
 
 class LookRefused(CurateError):
@@ -74,9 +75,18 @@ def due(experiment: Experiment, looks: tuple[tuple[int, ...], ...]) -> int | Non
     return ready[-1] if ready else None
 
 
-def take(experiment: Experiment, looks: tuple[tuple[int, ...], ...]) -> int:
-    """The look that may be taken now, written down.  Raises LookRefused (also written down)."""
+def take(experiment: Experiment, looks: tuple[tuple[int, ...], ...], locked: Sequence[Sequence[int]]) -> int:
+    """The look that may be taken now, written down.  locked: the looks of the lock; a config with others sees nothing.
+
+    Raises LookRefused (also written down).
+    """
     have = {arm: len(valid_runs(experiment, arm)) for arm in experiment.config.arms}
+    if [list(one) for one in looks] != [list(one) for one in locked]:
+        _write(experiment, {"look": None, "runs": have, "state": "refused"})
+        raise LookRefused(
+            f"the config looks at {_shown(looks)} runs, locked are looks at {_shown(locked)}",
+            "restore runs and sequential.looks, or change the plan for good: curate ab lock CONFIG --amend",
+        )
     look = due(experiment, looks)
     if look is None:
         _write(experiment, {"look": None, "runs": have, "state": "refused"})
@@ -85,11 +95,9 @@ def take(experiment: Experiment, looks: tuple[tuple[int, ...], ...]) -> int:
             f"results are not shown at {':'.join(map(str, have.values()))} runs: the next planned look is at {first}",
             "finish those runs: curate ab run CONFIG (curate ab status shows how far they are)",
         )
-    again = any(one["look"] == look for one in taken(experiment))
-    _write(
-        experiment,
-        {"look": look, "runs": dict(zip(have, looks[look], strict=True)), "state": "again" if again else "scheduled"},
-    )
+    runs = dict(zip(have, looks[look], strict=True))
+    again = any(one["look"] is not None and one["runs"] == runs for one in taken(experiment))
+    _write(experiment, {"look": look, "runs": runs, "state": "again" if again else "scheduled"})
     return look
 
 
@@ -99,18 +107,26 @@ def taken(experiment: Experiment) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     found = []
-    for line in path.read_text().splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            found.append(json.loads(line))
+            one = json.loads(line)
         except ValueError:
             continue
+        if isinstance(one, dict) and set(one) >= FIELDS and isinstance(one["runs"], dict):
+            found.append(one)
     return found
+
+
+def _shown(looks: Sequence[Sequence[int]]) -> str:
+    return ", ".join(":".join(map(str, one)) for one in looks)
 
 
 def _write(experiment: Experiment, line: dict[str, Any]) -> None:
     path = experiment.folder / LOOKS
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"), path.open("a") as handle:
+        if path.stat().st_size and path.read_bytes()[-1:] != b"\n":  # a line that a crash cut must not swallow this one
+            handle.write("\n")
         handle.write(json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line}) + "\n")
         handle.flush()
         os.fsync(handle.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def plan_command(
     """Smallest detectable effect of the configured runs, the power table, the cheapest design, the paper's own."""
     from proxy_model.experiment.planning import known_noise, make_plan, to_json
 
+    _refuse_effect(effect)
     experiment = load_experiment(config, overrides)
     suite = load_suite(experiment)
     noise = known_noise(experiment, suite, sigma, key_of(experiment, suite))
@@ -107,15 +108,14 @@ def write_aa(
     experiment: Experiment, suite: Suite, arm: str, runs: list[dict[str, Any]], lock: dict[str, Any]
 ) -> dict[str, Any]:
     """aa.json, and verdict.json without a verdict, from which the registry takes its record."""
-    from proxy_model.evaluate.table import read_table
     from proxy_model.experiment.aa import analyse
     from proxy_model.experiment.planning import AA_FILE
-    from proxy_model.experiment.runs import SCORES, RunName, folder_of
     from proxy_model.experiment.scores import RunScores, score_matrix
-    from proxy_model.experiment.verdict import VERDICT, cost, plain
+    from proxy_model.experiment.verdict import VERDICT, cost, plain, refuse_unequal, scores_of
 
     primary, half = experiment.config.primary, len(runs) // 2
-    tables = [read_table(folder_of(experiment, RunName(arm, one["number"])) / SCORES) for one in runs]
+    refuse_unequal(runs)
+    tables = [scores_of(experiment, one).table for one in runs]
     scored = [
         RunScores("A" if i < half else "B", one["number"], one["items"], table)
         for i, (one, table) in enumerate(zip(runs, tables, strict=True))
@@ -184,6 +184,7 @@ def simulate_command(
     from proxy_model.experiment.simulation import simulated
     from proxy_model.experiment.verdict import plain
 
+    _refuse_effect(effect)
     experiment = load_experiment(config, overrides)
     suite = load_suite(experiment)
     key = key_of(experiment, suite)
@@ -193,6 +194,7 @@ def simulate_command(
         raise UsageError("one arm: there is no test to simulate")
     empty = {"model": "", "tokens": 0, "suite": "", "metric": "", "precision": ""}
     design = design_of(experiment, {"registry": [], "key": empty if key is None else asdict(key)})
+    design = replace(design, alpha=design.alpha / (len(counts) - 1))  # as `compare_candidates` tests each
     found = simulated(
         noise.parts, (counts[0], counts[1]), design, effect=effect or design.mde, replicates=replicates,
         seed=experiment.config.seed,
@@ -251,6 +253,11 @@ def registry_add(folder: Path, path: Path | None, *, as_json: bool) -> None:
         return
     for one in made:
         print_line(f"{one.experiment} {one.arm}: σ_seed {math.sqrt(one.variance):.4g} ({one.df} degrees of freedom)")
+
+
+def _refuse_effect(effect: float | None) -> None:
+    if effect is not None and not (math.isfinite(effect) and effect > 0):
+        raise UsageError(f"--effect {effect}: a number above 0, in metric units")
 
 
 def _rate(rate: Any) -> str:

@@ -70,7 +70,11 @@ def known_noise(experiment: Experiment, suite: Suite, sigma: float | None, key: 
         return Noise(stated(suite, sigma), "stated by you; arm×item effects taken as 0", None, prior)
     pilot = experiment.folder.with_name(f"{experiment.folder.name}-aa") / AA_FILE
     if pilot.exists():
-        found = json.loads(pilot.read_bytes())
+        try:
+            found = json.loads(pilot.read_bytes())
+            _ = found["key"], found["components"], found["aa"]["runs"], found["arm"], found["seconds_per_run"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{pilot} is damaged: {error}", "curate ab aa writes it again") from None
         if key is not None and found["key"] == {**key.__dict__}:
             parts = found["components"]
             arrays = {name: np.array(parts[name], np.float64) for name in ("share", "units", "sigma_e2", "tau2")}

@@ -30,6 +30,9 @@ from proxy_model.experiment.settings import Experiment
 from proxy_model.experiment.spike_rule import excluded
 from proxy_model.experiment.suite import Suite
 
+FIELDS = (  # of run.json, without which a run cannot be counted
+    "run", "lock", "seeds", "shards", "items", "tokens", "steps", "spikes", "bpb", "excluded", "flops", "cost",
+)  # fmt: skip
 RUNS, RUN, SCORES, TRAIN, PARTS, LOG = "runs", "run.json", "scores.parquet", "train.yaml", "parts", "log.txt"
 Told = Callable[[str, int, int, str], None]  # stage (train | evaluate), done, of, words
 
@@ -54,6 +57,8 @@ def read_run(experiment: Experiment, name: RunName) -> dict[str, Any] | None:
     path = folder_of(experiment, name) / RUN
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
+        if not isinstance(found, dict) or (lost := [key for key in FIELDS if key not in found]):
+            raise ValueError(f"no {lost[0]!r}" if isinstance(found, dict) else "no JSON object")
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -132,7 +137,7 @@ def _run(experiment: Experiment, arm: Arm, name: RunName, suite: Suite, lock: st
     read, written = consumed(folder), run_seeds(experiment, name.arm, name.number).derived
     record = {
         "arm": name.arm, "number": name.number, "run": trained.run_id, "lock": lock, "seeds": written,
-        "shards": arm.root, "held_out": identity["held_out"], "items": _asked(suite, header_of(table)),
+        "shards": arm.root, "held_out": identity["held_out"], "items": asked(suite.hash, header_of(table)),
         **training_facts(folder),
         "tokens": trained.tokens, "steps": trained.steps, "loss": trained.loss,
         "spikes": sum(steps["spike"].to_pylist()), "skipped": sum(steps["skipped"].to_pylist()),
@@ -150,10 +155,10 @@ def _run(experiment: Experiment, arm: Arm, name: RunName, suite: Suite, lock: st
     return record
 
 
-def _asked(suite: Suite, header: dict[str, Any]) -> str:
-    """What the scores answer: the items and how they were asked."""
+def asked(items: str, header: dict[str, Any]) -> str:
+    """What a table of scores answers: the items (`Suite.hash`), and how they were asked, from its header."""
     how = "-".join(str(header[key]) for key in ("mode", "max_length", "too_long"))
-    return f"{suite.hash}-{how}-{header['tokenizer'][:12]}"
+    return f"{items}-{how}-{header['tokenizer'][:12]}"
 
 
 def _seconds(steps: pa.Table) -> float:

@@ -15,10 +15,11 @@ import orjson
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from curation.pipeline.config import Frozen, assign
-from curation.pipeline.config_errors import Located, problems_of, read_yaml
+from curation.pipeline.config import Frozen
+from curation.pipeline.config_errors import Located, problems_of
 from curation.pipeline.errors import ConfigError, ConfigProblem, UsageError
 from curation.pipeline.registry import suggest
+from proxy_model.config_file import read_config
 from proxy_model.settings import ProxyConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._]{0,39}$"
@@ -226,17 +227,7 @@ def load_experiment(path: Path, overrides: list[str] | None = None) -> Experimen
 
     Raises ConfigError with every mistake found, each with file, line, key and the nearest valid one.
     """
-    located = read_yaml(path)
-    for text in overrides or []:
-        _override(located.value, text)
-    try:
-        encoded = orjson.dumps(located.value)
-    except TypeError as error:  # dates, sets, binary: YAML types that JSON has not
-        raise ConfigError([ConfigProblem(str(path), None, "", f"{error}", "put such values in quotes")]) from None
-    try:
-        config = AbConfig.model_validate_json(encoded)
-    except ValidationError as error:
-        raise ConfigError(problems_of(error, located, str(path), AbConfig.model_json_schema())) from None
+    config, located = read_config(path, overrides or (), AbConfig)
     return Experiment(config, _proxy(config, located, path), path.absolute(), tuple(overrides or ()))
 
 
@@ -255,19 +246,6 @@ def pilot_of(experiment: Experiment, arms: list[str], runs: int) -> Experiment:
         "guardrails": [], "registry": False,
     }  # fmt: skip
     return replace(experiment, config=experiment.config.model_copy(update=changed), pilot=runs)
-
-
-def _override(raw: dict[str, Any], text: str) -> None:
-    key, sign, value = text.partition("=")
-    if not sign:
-        raise UsageError(f"--set {text!r} is not key=value", "write for example --set runs=8")
-    keys, names = key.split("."), list(AbConfig.model_fields)
-    if keys[0] not in names:
-        raise ConfigError([ConfigProblem("--set", None, key, "unknown key", suggest(keys[0], names))])
-    try:
-        assign(raw, keys, yaml.safe_load(value))
-    except (KeyError, IndexError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError([ConfigProblem("--set", None, key, f"cannot be set: {error}")]) from None
 
 
 def _proxy(config: AbConfig, located: Located, path: Path) -> ProxyConfig:

@@ -76,7 +76,10 @@ def _paths(patterns: list[str], base: Path) -> list[Path]:
             matches = [path]
         else:
             absolute = Path(pattern).is_absolute()
-            matches = sorted(Path("/").glob(pattern[1:]) if absolute else base.glob(pattern))
+            try:
+                matches = sorted(Path("/").glob(pattern[1:]) if absolute else base.glob(pattern))
+            except (ValueError, NotImplementedError, IndexError):  # "", "a**b": no pattern
+                matches = []
         if not matches:
             raise UsageError(f"no item file matches {pattern!r} in {base}", "paths are relative to the config file")
         found += matches

@@ -14,7 +14,7 @@ import orjson
 
 from curation.pipeline.errors import UsageError
 from curation.pipeline.shards import write_atomic
-from proxy_model.evaluate.table import read_table
+from proxy_model.evaluate.table import header_of, read_table
 from proxy_model.experiment.arms import Arm
 from proxy_model.experiment.consumption import planned
 from proxy_model.experiment.contamination import Contamination, clean_runs, differential
@@ -23,7 +23,7 @@ from proxy_model.experiment.guardrails import guardrails
 from proxy_model.experiment.health import contamination_check, health_checks, training_facts
 from proxy_model.experiment.lock import changes, read_lock
 from proxy_model.experiment.looks import excluded_runs, valid_runs
-from proxy_model.experiment.runs import SCORES, RunName, folder_of
+from proxy_model.experiment.runs import SCORES, RunName, asked, folder_of
 from proxy_model.experiment.scores import RunScores, ScoreMatrix, score_matrix
 from proxy_model.experiment.settings import Experiment
 from proxy_model.experiment.statistics.candidates import Candidate
@@ -32,6 +32,7 @@ from proxy_model.experiment.statistics.design import Design, Verdict
 from proxy_model.experiment.suite import Suite
 
 VERDICT = "verdict.json"
+AGAIN = "remove run.json beside it and run it again"
 PROXY = (
     "a better score of small proxy models is not a better score of the target model: of pairs of recipes ranked by "
     "one 150M-parameter run, about 80 % are ranked the same at 1B (DataDecide, 2504.11393)"
@@ -58,8 +59,8 @@ def write_verdict(
     runs_of = dict(zip(arms, looks_of(experiment)[look], strict=True))
     runs = {arm: valid_runs(experiment, arm)[:k] for arm, k in runs_of.items()}
     every = [one for some in runs.values() for one in some]
-    _refuse_unequal(every)
-    scored = [_scores(experiment, one) for one in every]
+    refuse_unequal(every)
+    scored = [scores_of(experiment, one) for one in every]
     design = design_of(experiment, content)
     matrix = _matrix(experiment, suite, scored, runs_of)
     found = tested(matrix, design, content, exploratory=experiment.config.exploratory)
@@ -87,7 +88,7 @@ def write_verdict(
             contamination=None if seen is None else seen.to_json(),
         )
     ]
-    amended = [*lock["amended"], *changes(lock["content"], content), *_strays(content, every)]
+    amended = [*lock["amended"], *changes(lock["content"], content), *_strays(content, every, lock["hash"])]
     record = {
         "name": content["name"], "lock": lock["hash"], "amended": list(dict.fromkeys(amended)),
         "status": "amended" if amended else "exploratory" if experiment.config.exploratory else "locked",
@@ -150,12 +151,21 @@ def _cpu(run: dict[str, Any]) -> bool:
     return str(run["cost"]["device"]) == "cpu"
 
 
-def _scores(experiment: Experiment, run: dict[str, Any]) -> RunScores:
+def scores_of(experiment: Experiment, run: dict[str, Any]) -> RunScores:
+    """Raises UsageError for a table that cannot be read, or is of another run or other items than run.json says."""
     path = folder_of(experiment, RunName(run["arm"], run["number"])) / SCORES
     try:
-        return RunScores(run["arm"], run["number"], run["items"], read_table(path))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "remove run.json beside it and run it again") from None
+        table = read_table(path)
+        header = header_of(table)
+        model, named = header["model"], run["items"].partition("-")[0]
+        items = asked(header["items"] if header["too_long"] == "error" else named, header)  # where none was dropped
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", AGAIN) from None
+    if model != run["run"]:
+        raise UsageError(f"{path} holds scores of run {str(model)[:12]}, not of {run['run'][:12]}", AGAIN)
+    if items != run["items"]:
+        raise UsageError(f"{path} and run.json beside it name different item files", AGAIN)
+    return RunScores(run["arm"], run["number"], items, table)
 
 
 def _matrix(experiment: Experiment, suite: Suite, scored: list[RunScores], runs_of: dict[str, int]) -> ScoreMatrix:
@@ -165,7 +175,7 @@ def _matrix(experiment: Experiment, suite: Suite, scored: list[RunScores], runs_
     )
 
 
-def _refuse_unequal(runs: Sequence[dict[str, Any]]) -> None:
+def refuse_unequal(runs: Sequence[dict[str, Any]]) -> None:
     """Raises UsageError for runs of other lengths, and for one run that stands there under two names."""
     seen: dict[str, str] = {}
     for one in runs:
@@ -181,9 +191,10 @@ def _refuse_unequal(runs: Sequence[dict[str, Any]]) -> None:
         seen[one["run"]] = name
 
 
-def _strays(content: dict[str, Any], runs: Sequence[dict[str, Any]]) -> list[str]:
-    """Runs that were made under other settings than those of the content."""
-    found = []
+def _strays(content: dict[str, Any], runs: Sequence[dict[str, Any]], lock: str) -> list[str]:
+    """Runs that were made under another lock, or other settings than those of the content."""
+    other = [one for one in runs if one["lock"] != lock]
+    found = [f"{len(other)} runs were made under another lock ({str(other[0]['lock'])[:12]})"] if other else []
     for one in runs:
         name = f"run {one['number']} of {one['arm']}"
         if one["shards"] != content["arms"][one["arm"]]["root"]:

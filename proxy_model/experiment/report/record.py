@@ -116,14 +116,16 @@ def read_experiment(folder: Path) -> Experiment:
 
 
 def looks_of(folder: Path) -> list[dict[str, Any]]:
-    """Lines of looks.jsonl; one that a crash cut is left out."""
+    """Lines of looks.jsonl; one that a crash cut, or that is no look, is left out."""
     path = folder / "looks.jsonl"
     found = []
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
-            found.append(orjson.loads(line))
+            one = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue
+        if isinstance(one, dict) and isinstance(one.get("look", ""), int | None) and isinstance(one.get("runs"), dict):
+            found.append(one)
     return found
 
 

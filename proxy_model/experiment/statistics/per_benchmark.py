@@ -51,7 +51,8 @@ def per_benchmark(m: Moments) -> PerBenchmark:
         df = float(nu)
         variance = np.maximum(variance, c * total)
     error = np.sqrt(variance)
-    p = 2 * stats.t.sf(np.abs(m.differences) / error, df)
+    t = np.abs(m.differences) / np.where(error > 0, error, np.inf)  # 0 where V = 0, as in `crossed`
+    p = 2 * stats.t.sf(t, df)
     return PerBenchmark(m.differences, error, p, holm(p), df)
 
 

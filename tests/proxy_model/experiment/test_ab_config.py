@@ -52,6 +52,7 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
         ({"sequential": {"method": "obf", "looks": [3, 2, 5]}}, "looks rise"),
         ({"hypothesis": {"kind": "equivalence"}}, "equivalence needs `margin`"),
         ({"guardrails": ["nonsense"]}, "guardrails"),
+        ({"hypothesis": {"mde": float("nan")}}, r"ab.yaml:\d+: hypothesis.mde: not a finite number"),
     ],
 )
 def test_mistakes_are_placed(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
@@ -89,6 +90,8 @@ def test_a_suite_refuses_what_it_cannot_weigh(tmp_path: Path) -> None:
         suite(benchmarks=["od"])
     with pytest.raises(UsageError, match="no item file matches"):
         suite(items=["none.jsonl"])
+    with pytest.raises(UsageError, match="no item file matches ''"):
+        suite(items=[""])
     write_items(
         tmp_path / "items.jsonl", [{"benchmark": "c", "id": str(i), "query": "a b", "answer": "c"} for i in range(3)]
     )

@@ -74,6 +74,34 @@ def test_plan_and_simulation_print_json(config: Path, capsys: pytest.CaptureFixt
     assert made["null"]["rejected"]["hits"] / 400 < 0.1 < made["at"]["rejected"]["hits"] / 400
 
 
+@pytest.mark.parametrize("effect", [0.0, -0.01, float("nan"), float("inf")])
+def test_an_effect_that_is_none_is_refused(config: Path, effect: float) -> None:
+    with pytest.raises(UsageError, match="--effect"):
+        plan_command(config, [], sigma=0.004, budget=None, effect=effect, max_runs=8, as_json=False)
+    with pytest.raises(UsageError, match="--effect"):
+        simulate_command(config, [], sigma=0.004, effect=effect, replicates=100, as_json=False)
+
+
+def test_a_simulation_tests_each_of_several_candidates_at_its_share_of_alpha(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arm = "{set: {mix.preset: proportional}}"
+    simulate_command(
+        config, [f"arms={{a: {arm}, b: {arm}, c: {arm}}}"], sigma=0.004, effect=None, replicates=100, as_json=False
+    )
+    assert "planned at most 0.025" in capsys.readouterr().out
+
+
+def test_a_damaged_pilot_is_named(config: Path) -> None:
+    folder = load_experiment(config).folder
+    pilot = folder.with_name(f"{folder.name}-aa") / "aa.json"
+    pilot.parent.mkdir(parents=True)
+    for text in ('{"aa', "[]", "{}"):
+        pilot.write_text(text)
+        with pytest.raises(UsageError, match=r"aa\.json is damaged"):
+            plan_command(config, [], sigma=None, budget=None, effect=0.01, max_runs=8, as_json=False)
+
+
 def test_a_simulation_keeps_the_level_and_the_naive_test_does_not(config: Path) -> None:
     experiment = load_experiment(config, ["runs=3", "sequential={method: obf, looks: [2, 3]}"])
     parts = stated(load_suite(experiment), 0.02)

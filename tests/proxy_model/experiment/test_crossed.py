@@ -10,7 +10,7 @@ from proxy_model.experiment.statistics.candidates import adjust, dunnett
 from proxy_model.experiment.statistics.components import Layout, Moments, moments
 from proxy_model.experiment.statistics.crossed import critical, crossed, tail
 from proxy_model.experiment.statistics.naive import paired_items
-from proxy_model.experiment.statistics.per_benchmark import holm
+from proxy_model.experiment.statistics.per_benchmark import holm, per_benchmark
 from proxy_model.experiment.statistics.permutation import permutation
 from proxy_model.experiment.statistics.simulate import Suite, Truth, drawn_moments, simulate
 
@@ -134,6 +134,15 @@ def test_permutation_draws_where_counting_is_too_long_and_never_gives_zero() -> 
     assert not found.exact
     assert 0 < found.p_greater < 1e-3
     assert found == permutation(suite, 12, seed=1)
+
+
+def test_a_benchmark_that_no_run_changes_is_no_finding() -> None:
+    """All 0/1 scores alike: V = 0 and D = 0, p = 1 and not nan, which would spoil the others' Holm."""
+    y = np.random.default_rng(3).normal(size=(6, 40))
+    y[:, :20] = 1.0
+    layout = Layout((3, 3), np.repeat([0, 1], 20), np.full(40, 1 / 40))
+    found = per_benchmark(moments(y, layout))
+    assert found.p[0] == 1 and found.holm[0] == 1 and 0 < found.p[1] <= found.holm[1] <= 1
 
 
 def test_holm_and_discovery_agree_with_statsmodels() -> None:

@@ -18,13 +18,16 @@ pytest.importorskip("torch")
 
 from curation.pipeline.errors import UsageError
 from proxy_model.experiment.actions import lock_command, progress, report_command, run_command, status_command
-from proxy_model.experiment.arms import build_arms, check_arms
+from proxy_model.experiment.arms import build_arms, check_arms, read_arms
 from proxy_model.experiment.consumption import planned
+from proxy_model.experiment.lock import content, noise_key
 from proxy_model.experiment.looks import LookRefused, missing, taken
 from proxy_model.experiment.noise_actions import aa_command, plan_command
-from proxy_model.experiment.registry import read
+from proxy_model.experiment.registry import append, matching, read, records_of
+from proxy_model.experiment.report.record import looks_of
 from proxy_model.experiment.runs import RunName, folder_of, read_run
 from proxy_model.experiment.settings import load_experiment
+from proxy_model.experiment.suite import load_suite
 from tests.proxy_model.experiment.lab import ab, in_process, item, make_world, write_items
 
 TIMES = ("created", "cost")
@@ -124,6 +127,36 @@ def test_an_unplanned_look_is_refused_and_written_down(world: Path, monkeypatch:
     experiment = load_experiment(path)
     assert [(one["state"], one["runs"]) for one in taken(experiment)] == [("refused", {"noisy": 1, "clean": 0})]
     assert not (experiment.folder / "verdict.json").exists()
+
+
+def test_a_config_with_other_looks_than_the_locked_ones_sees_nothing(copied: Path) -> None:
+    """Else `--set runs=2` would be a look at any time, and the verdict of the restored config would not say so."""
+    experiment = load_experiment(copied)
+    (experiment.folder / "verdict.json").unlink()
+    with pytest.raises(LookRefused, match=r"looks at 2:2 runs, locked are looks at 3:3"):
+        report(copied, "runs=2")
+    assert not (experiment.folder / "verdict.json").exists()
+    assert taken(experiment)[-1]["state"] == "refused"
+
+
+def test_runs_of_another_lock_mark_the_verdict(copied: Path) -> None:
+    changed_run(copied, "clean-1", lock="0" * 32)
+    found = report(copied)
+    assert found["amended"] == ["1 runs were made under another lock (000000000000)"]
+
+
+def test_a_registry_that_grows_meanwhile_changes_no_plan(copied: Path) -> None:
+    experiment = load_experiment(copied, ["registry=true"])
+    place, before = experiment.registry, experiment.registry.read_bytes() if experiment.registry.exists() else None
+    try:
+        append(place, records_of(experiment.folder))
+        suite, arms = load_suite(experiment), read_arms(experiment)
+        assert content(experiment, arms, suite)["registry"] == []
+        assert matching(place, noise_key(experiment, arms, suite))
+    finally:
+        place.unlink()
+        if before is not None:
+            place.write_bytes(before)
 
 
 def test_status_shows_progress_and_no_result(world: Path, finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,6 +262,42 @@ def test_a_run_counted_twice_is_refused(copied: Path) -> None:
     shutil.copy(folder / "clean-0" / "run.json", folder / "clean-1" / "run.json")
     with pytest.raises(UsageError, match="is run 0 of arm clean"):
         report(copied)
+
+
+def test_scores_of_another_run_are_refused(copied: Path) -> None:
+    folder = load_experiment(copied).folder / "runs"
+    shutil.copy(folder / "clean-0" / "scores.parquet", folder / "clean-1" / "scores.parquet")
+    with pytest.raises(UsageError, match=r"clean-1/scores.parquet holds scores of run"):
+        report(copied)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("lock.json", "[]"),
+        ("lock.json", '{"format": 1}'),
+        ("arms/clean.json", "{}"),
+        ("runs/clean-1/run.json", "[]"),
+        ("runs/clean-1/run.json", '{"arm": "clean", "number": 1}'),
+        ("runs/clean-1/scores.parquet", "PAR1"),
+        ("runs/clean-1/steps.parquet", "PAR1"),
+        ("runs/clean-1/config.json", "{}"),
+    ],
+)
+def test_a_damaged_record_is_named(copied: Path, name: str, text: str) -> None:
+    (load_experiment(copied).folder / name).write_text(text)
+    with pytest.raises(UsageError, match=Path(name).parent.name or name):
+        report(copied)
+
+
+def test_lines_of_looks_that_are_none_are_left_out(copied: Path) -> None:
+    experiment = load_experiment(copied)
+    before = taken(experiment)
+    with (experiment.folder / "looks.jsonl").open("ab") as file:
+        file.write(b'3\n[]\n{}\n\xff\n{"time": "cut')
+    assert taken(experiment) == before
+    report(copied)
+    assert looks_of(experiment.folder)[:-1] == before
 
 
 def test_a_missing_run_is_no_look(copied: Path) -> None:
