@@ -112,7 +112,11 @@ def _look(design: Design, runs: tuple[int, int], prior: Prior | None) -> tuple[i
 
 
 def _claims(result: Crossed, design: Design, level: float) -> tuple[Label, ...]:
-    """Strongest first.  Superiority implies non-inferiority, so testing both spends no extra alpha."""
+    """Strongest first.  Superiority implies non-inferiority, so testing both spends no extra alpha.
+
+    Inferiority is the direction that a one-sided design does not ask for: at half the level, as a two-sided test and
+    the interval beside the verdict would have it.
+    """
     held: list[Label] = []
     if result.p_greater() <= level:
         held.append("superior")
@@ -121,7 +125,7 @@ def _claims(result: Crossed, design: Design, level: float) -> tuple[Label, ...]:
             held.append("equivalent")
         if result.p_greater(-design.margin) <= level:
             held.append("non_inferior")
-    if result.p_less() <= level:
+    if result.p_less() <= (level if design.two_sided else level / 2):
         held.append("inferior")
     return tuple(held)
 

@@ -86,6 +86,14 @@ def test_swapped_arms_swap_the_verdict() -> None:
     assert compare(back, Design()).estimate == pytest.approx(-compare(there, Design()).estimate)
 
 
+def test_worse_is_said_only_where_the_interval_says_it_too() -> None:
+    found = [compare(made(-0.008, seed=seed), Design()) for seed in range(60)]
+    assert all(one.ci[1] < 0 for one in found if one.label == "inferior")
+    assert any(one.label == "inferior" for one in found)
+    between = [one for one in found if 0.955 < one.p < 0.97]  # below zero at 5 % in that direction alone
+    assert between and all(one.label == "inconclusive" and one.ci[1] > 0 for one in between)
+
+
 def test_one_run_per_arm_gives_no_verdict_without_a_registry() -> None:
     with pytest.raises(UsageError, match="no verdict"):
         compare(made(0.05, (1, 1)), Design())
