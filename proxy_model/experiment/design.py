@@ -14,10 +14,16 @@ from proxy_model.experiment.statistics.sequential import Bounds, Spending, bound
 
 
 def looks_of(experiment: Experiment) -> tuple[tuple[int, ...], ...]:
-    """Runs of each arm at every look; without a sequential plan the only look is at the end."""
+    """Runs of each arm at every look; without a sequential plan the only look is at the end.
+
+    An e-value holds whenever one looks (Ville's inequality): from two runs an arm on after each further one.
+    """
     config = experiment.config
+    runs = tuple(config.runs_of.values())
     if config.sequential.method == "none":
-        return (tuple(config.runs_of.values()),)
+        return (runs,)
+    if config.sequential.method == "e_value":
+        return tuple(tuple(min(k, most) for most in runs) for k in range(2, max(runs) + 1))
     return tuple((k,) * len(config.arms) for k in config.sequential.looks)
 
 
@@ -42,6 +48,7 @@ def design_of(experiment: Experiment, content: dict[str, Any]) -> Design:
         kind=hypothesis.kind, alpha=hypothesis.alpha, two_sided=hypothesis.two_sided, power=hypothesis.power,
         margin=hypothesis.margin, mde=hypothesis.mde, items=config.primary.units, bounds=_bounds(experiment, prior),
         baseline_pool=runs[0] >= POOL and min(runs) == 1, key=NoiseKey(**content["key"]),
+        e_effect=config.sequential.effect,
     )  # fmt: skip
 
 
@@ -58,7 +65,7 @@ def refuse_single_runs(runs: list[int], prior: Prior | None) -> None:
 
 def _bounds(experiment: Experiment, prior: Prior | None) -> Bounds | None:
     config = experiment.config
-    if config.sequential.method == "none":
+    if config.sequential.method in ("none", "e_value"):
         return None
     hypothesis = config.hypothesis
     side = hypothesis.alpha / 2 if hypothesis.two_sided else hypothesis.alpha

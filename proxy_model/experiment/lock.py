@@ -65,6 +65,7 @@ def content(experiment: Experiment, arms: dict[str, Arm], suite: Suite) -> dict[
         "primary": config.primary.model_dump(mode="json", exclude={"items", "weights"}),
         "hypothesis": config.hypothesis.model_dump(mode="json"),
         "looks": [list(look) for look in looks_of(experiment)], "sequential": config.sequential.method,
+        "e_effect": config.sequential.effect,
         "guardrails": config.model_dump(mode="json")["guardrails"],
         "exclude": config.exclude.model_dump(mode="json"), "exploratory": config.exploratory,
         "key": asdict(key), "registry": borrowed,

@@ -194,6 +194,11 @@ def simulate_command(
         raise UsageError("one arm: there is no test to simulate")
     empty = {"model": "", "tokens": 0, "suite": "", "metric": "", "precision": ""}
     design = design_of(experiment, {"registry": [], "key": empty if key is None else asdict(key)})
+    if design.e_effect is not None:
+        raise UsageError(
+            "an e-value is not simulated: its false positives are bounded for any looks (Ville's inequality)",
+            "simulate the same runs with --set sequential.method=none --set sequential.effect=null",
+        )
     design = replace(design, alpha=design.alpha / (len(counts) - 1))  # as `compare_candidates` tests each
     found = simulated(
         noise.parts, (counts[0], counts[1]), design, effect=effect or design.mde, replicates=replicates,

@@ -116,13 +116,20 @@ class HypothesisConfig(Frozen):
 class SequentialConfig(Frozen):
     """Looks while runs are added."""
 
-    method: Literal["obf", "pocock", "none"] = "none"
+    method: Literal["obf", "pocock", "e_value", "none"] = "none"
     looks: list[Runs] = Field([], description="runs per arm at each look, the last one all of them")
+    effect: float | None = Field(None, gt=0, description="of e_value, in σ_seed: what the evidence is weighed against")
 
     @model_validator(mode="after")
     def _rising(self) -> SequentialConfig:
         if self.method == "none" and self.looks:
             raise ValueError("looks without a method\n  → say method: obf")
+        if (self.method == "e_value") != (self.effect is not None):
+            raise ValueError("e_value and `effect` belong together\n  → method: e_value, effect: 2  (in σ_seed)")
+        if self.method == "e_value":
+            if self.looks:
+                raise ValueError("an e-value may be looked at after every run\n  → leave `looks` out")
+            return self
         if self.method != "none" and len(self.looks) < 2:
             raise ValueError("give at least two looks, e.g. looks: [3, 5]")
         if self.looks != sorted(set(self.looks)) or (self.looks and self.looks[0] < 2):
@@ -181,8 +188,10 @@ class AbConfig(Frozen):
         looks = self.sequential.looks
         if looks and any(looks[-1] != k for k in self.runs_of.values()):
             raise ValueError(f"the last look is at {looks[-1]} runs per arm, planned are {self.runs_of}")
-        if looks and len(self.arms) != 2:
+        if self.sequential.method != "none" and len(self.arms) != 2:
             raise ValueError("looks while runs are added are for two arms")
+        if self.sequential.method == "e_value" and (self.registry or min(self.runs_of.values()) < 2):
+            raise ValueError("the e-value needs two runs per arm and takes no noise registry")
         if len(set(self.randomize)) < len(self.randomize):
             raise ValueError("`randomize` names something twice")
         return self

@@ -47,7 +47,7 @@ def compare(matrix: ScoreMatrix, design: Design, registry: Registry | None = Non
     if look is not None:  # the boundaries hold for df = ν
         result = replace(result, df=np.asarray(result.run_df))
     evidence = None if design.e_effect is None else _evidence(result, runs, design.e_effect)
-    claims = _claims(result, design, level) if evidence is None else _evident(evidence, level)
+    claims = _claims(result, design, level) if evidence is None else _evident(evidence, design, level)
     seed_sd = float(np.sqrt(result.run_term / layout.contrast))
     mde = realised(result, level, design.power)
     low, high = (float(x) for x in result.interval())
@@ -112,11 +112,7 @@ def _look(design: Design, runs: tuple[int, int], prior: Prior | None) -> tuple[i
 
 
 def _claims(result: Crossed, design: Design, level: float) -> tuple[Label, ...]:
-    """Strongest first.  Superiority implies non-inferiority, so testing both spends no extra alpha.
-
-    Inferiority is the direction that a one-sided design does not ask for: at half the level, as a two-sided test and
-    the interval beside the verdict would have it.
-    """
+    """Strongest first.  Superiority implies non-inferiority, so testing both spends no extra alpha."""
     held: list[Label] = []
     if result.p_greater() <= level:
         held.append("superior")
@@ -125,7 +121,7 @@ def _claims(result: Crossed, design: Design, level: float) -> tuple[Label, ...]:
             held.append("equivalent")
         if result.p_greater(-design.margin) <= level:
             held.append("non_inferior")
-    if result.p_less() <= (level if design.two_sided else level / 2):
+    if result.p_less() <= _against(design, level):
         held.append("inferior")
     return tuple(held)
 
@@ -136,10 +132,16 @@ def _evidence(result: Crossed, runs: tuple[int, int], effect: float) -> tuple[fl
     return float(e_value(t, runs, effect)), float(e_value(-t, runs, effect))
 
 
-def _evident(evidence: tuple[float, float], level: float) -> tuple[Label, ...]:
+def _against(design: Design, level: float) -> float:
+    """Level of `inferior`, the direction that a one-sided design does not ask for: half, as a two-sided test and the
+    interval beside the verdict would have it."""
+    return level if design.two_sided else level / 2
+
+
+def _evident(evidence: tuple[float, float], design: Design, level: float) -> tuple[Label, ...]:
     if evidence[0] >= 1 / level:
         return ("superior",)
-    return ("inferior",) if evidence[1] >= 1 / level else ()
+    return ("inferior",) if evidence[1] >= 1 / _against(design, level) else ()
 
 
 def _conditional(result: Crossed, design: Design, look: int | None) -> float | None:

@@ -50,6 +50,8 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
         ({"base": None}, "arm a has no config"),
         ({"sequential": {"method": "obf", "looks": [3, 4]}}, "the last look is at 4 runs per arm"),
         ({"sequential": {"method": "obf", "looks": [3, 2, 5]}}, "looks rise"),
+        ({"sequential": {"method": "e_value"}}, "e_value and `effect` belong together"),
+        ({"sequential": {"method": "e_value", "effect": 2.0}, "registry": True}, "takes no noise registry"),
         ({"hypothesis": {"kind": "equivalence"}}, "equivalence needs `margin`"),
         ({"guardrails": ["nonsense"]}, "guardrails"),
         ({"hypothesis": {"mde": float("nan")}}, r"ab.yaml:\d+: hypothesis.mde: not a finite number"),

@@ -200,6 +200,16 @@ def test_looks_are_taken_as_planned_and_a_decision_ends_the_experiment(
     assert read_run(experiment, RunName("clean", 3)) is None  # decided before
 
 
+def test_an_e_value_may_be_looked_at_after_every_run(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ab(world, "evidence", runs=4, sequential={"method": "e_value", "effect": 4.0})
+    in_process(monkeypatch)
+    lock(path)
+    run(path)
+    found, looks = verdict_of(path), taken(load_experiment(path))
+    assert [one["runs"] for one in looks] == [{"noisy": k, "clean": k} for k in range(2, 2 + len(looks))]
+    assert found["verdict"]["label"] == "superior" and found["verdict"]["e_value"] >= 20
+
+
 def test_a_lock_with_runs_is_not_overwritten(copied: Path) -> None:
     with pytest.raises(UsageError, match=r"hypothesis.alpha: locked 0.05, now 0.1"):
         lock(copied, "hypothesis={alpha: 0.1}")
