@@ -127,6 +127,8 @@ class ProxyConfig(Frozen):
             raise ValueError("give either `tokens` or `epochs`")
         if self.subset_share < 1 and self.seeds.subset is None:
             raise ValueError("a subset needs its seed: seeds: {subset: 0}")
+        if self.precision == "bf16" and self.device == "cpu":  # emulated there: the loop's tests use it, nobody else
+            raise ValueError("bf16 is for CUDA; a CPU only emulates it\n  → precision: fp32, or device: cuda")
         return self
 
 

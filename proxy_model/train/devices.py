@@ -27,8 +27,8 @@ def open_device(name: str, precision: Precision) -> torch.device:
         raise UsageError(f"device {name!r}: training runs on cpu and cuda", "say cpu, cuda or cuda:1")
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            bf16 = "; bf16 without CUDA runs on device: cpu, slowly" if precision == "bf16" else ""
-            raise UsageError(f"device {name!r} was asked for, but torch finds no CUDA{bf16}", "say device: cpu")
+            bf16 = " and precision: fp32" if precision == "bf16" else ""
+            raise UsageError(f"device {name!r} was asked for, but torch finds no CUDA", f"say device: cpu{bf16}")
         if device.index is not None and device.index >= torch.cuda.device_count():
             raise UsageError(f"device {name!r}: there are {torch.cuda.device_count()} GPUs here", "say cuda:0")
         if precision == "bf16" and torch.cuda.get_device_capability(device) < (8, 0):

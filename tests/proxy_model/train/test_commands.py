@@ -86,6 +86,7 @@ def test_a_batch_table_is_fitted_from_a_run(finished: Path) -> None:
         ("lrr=3", r"lrr: unknown key"),
         ("epochs=2", r"give either `tokens` or `epochs`"),
         ("subset_share=0.5", r"a subset needs its seed"),
+        ("precision=bf16", r"bf16 is for CUDA; a CPU only emulates it\n  → precision: fp32, or device: cuda"),
         ("lr=.nan", "lr: not a finite number"),
         ("optimizer={muon_lr: .inf}", "optimizer.muon_lr: not a finite number"),
         ("lr=fast", "lr: Input should be a valid number"),

@@ -160,7 +160,7 @@ def test_shards_that_the_model_cannot_read_are_refused(tmp_path: Path, dataset: 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA")
 def test_cuda_that_is_not_there_is_refused_and_bf16_on_the_cpu_is_not() -> None:
-    with pytest.raises(UsageError, match="no CUDA; bf16"):
+    with pytest.raises(UsageError, match="no CUDA\n  → say device: cpu and precision: fp32"):
         open_device("cuda", "bf16")
     assert open_device("cpu", "bf16").type == "cpu"
     with pytest.raises(UsageError, match="is unknown"):
