@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import proxy_model.heads.calibrate as calibrate
 from curation.pipeline.errors import UsageError
-from proxy_model.heads import calibrate
 from proxy_model.heads.calibrate import HeldOut
 from proxy_model.heads.features import packed_features
 from proxy_model.heads.linear import Pairs, best_penalty, fit_categories, fit_ordinal, standardiser

@@ -27,7 +27,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from proxy_model.kernels import lightning
+import proxy_model.kernels.lightning as lightning
 from proxy_model.kernels.table import CAPABILITIES, HEAD_DIMS, SCAN_BLOCK, Tile, tile
 
 STACK_LIMIT = 64  # bytes a thread

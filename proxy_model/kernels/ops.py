@@ -12,7 +12,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from proxy_model.kernels import chunked, fla
+import proxy_model.kernels.chunked as chunked
+import proxy_model.kernels.fla as fla
 
 BACKENDS = ("auto", "torch", "triton", "fla")
 
@@ -63,7 +64,7 @@ def _uses_triton(q: Tensor, backend: str) -> bool:
 @torch.library.custom_op("proxy_model::lightning_forward", mutates_args=())
 def _forward(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, resets: Tensor, backend: str) -> tuple[Tensor, Tensor]:
     if _uses_triton(q, backend):
-        from proxy_model.kernels import lightning
+        import proxy_model.kernels.lightning as lightning
 
         return lightning.forward(q, k, v, slopes, resets)
     return chunked.forward(q, k, v, slopes, resets)
@@ -73,7 +74,7 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, resets: Tensor, ba
 def _(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, resets: Tensor, backend: str) -> tuple[Tensor, Tensor]:
     tokens, heads, dim = q.shape
     if _uses_triton(q, backend):
-        from proxy_model.kernels import table
+        import proxy_model.kernels.table as table
 
         states = table.segments(tokens, heads, dim)
     else:
@@ -87,7 +88,7 @@ def _backward(
     q: Tensor, k: Tensor, v: Tensor, slopes: Tensor, resets: Tensor, states: Tensor, do: Tensor, backend: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     if _uses_triton(q, backend):
-        from proxy_model.kernels import lightning
+        import proxy_model.kernels.lightning as lightning
 
         return lightning.backward(q, k, v, slopes, resets, states, do)
     return chunked.backward(q, k, v, slopes, resets, states, do)

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import torch
 
-from proxy_model.kernels import lightning, offline
+import proxy_model.kernels.lightning as lightning
+import proxy_model.kernels.offline as offline
 from proxy_model.kernels.slopes import lightning_slopes
 from proxy_model.kernels.table import CAPABILITIES, HEAD_DIMS, SEGMENTS, TABLE, Tile
 

@@ -11,9 +11,11 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 from markupsafe import Markup
 
+import proxy_model.experiment.report.charts as charts
+import proxy_model.experiment.report.curves as curves
+import proxy_model.experiment.report.words as words
 from curation.pipeline.shards import write_atomic
 from curation.report.render import environment
-from proxy_model.experiment.report import charts, curves, words
 from proxy_model.experiment.report.charts import Row
 from proxy_model.experiment.report.decision_accuracy import COIN, OVERALL, SOURCE
 from proxy_model.experiment.report.exaggeration import LOW_POWER, Exaggeration, exaggeration, sampling_of

@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 from markupsafe import Markup
 
+import proxy_model.experiment.report.charts as charts
 from curation.pipeline.shards import write_atomic
-from proxy_model.experiment.report import charts
 from proxy_model.experiment.report.page import page_environment, page_source
 from proxy_model.experiment.report.units import unit_of
 from proxy_model.experiment.screen_result import ABOVE, LEVEL, NOISE, STEADY, USEFUL, Line, Screen
